@@ -1,0 +1,354 @@
+//! The operations.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::netlink::Failure;
+use crate::netlink::attribute::command;
+use crate::netlink::channel::{Channel, Kind};
+use crate::netlink::decode::{self, Malformed};
+use crate::netlink::encode::{self, Request};
+use crate::{
+    Destination, DestinationEntry, Error, Info, Operation, Service, ServiceEntry, ServiceKey,
+    Timeouts,
+};
+
+/// Listings of a table that changes meanwhile, before [`Error::Unstable`].
+const ATTEMPTS: usize = 8;
+
+/// The ip_vs table of the network namespace in which it was opened.
+///
+/// Each method is one exchange with the kernel (a listing: as many as it takes) and returns when
+/// that is over or the deadline has passed. After a failure of the socket the next method opens
+/// another, in the network namespace of the calling thread.
+#[derive(Debug)]
+pub struct Ipvs {
+    deadline: Duration,
+    /// `None` after a failure that leaves the socket in doubt.
+    connection: Option<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    channel: Channel,
+    /// Number of the generic netlink family; another one after ip_vs has been loaded again.
+    family: u16,
+}
+
+impl Ipvs {
+    /// Opens the table of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the kernel has no ip_vs, [`Error::Permission`] without
+    /// CAP_NET_ADMIN.
+    pub fn open() -> Result<Self, Error> {
+        let mut ipvs = Self { deadline: Duration::from_secs(5), connection: None };
+        // Whoever may read this may do everything, so that a lack of permission shows here.
+        ipvs.one(Operation::Open, || Request::new(command::GET_INFO), decode::info)?;
+        Ok(ipvs)
+    }
+
+    /// Sets how long an operation may take in total. Default 5 s, at most a day.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline.min(Duration::from_secs(24 * 60 * 60));
+        self
+    }
+
+    /// Lists all services, in the kernel's order, which means nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unstable`] if services are added meanwhile, again and again.
+    pub fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
+        self.list(
+            Operation::ListServices,
+            || Request::new(command::GET_SERVICE),
+            decode::service,
+            |entry| entry.service.key,
+        )
+    }
+
+    /// Reads one service; `None` if the table has no such service.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceEntry>, Error> {
+        let operation = Operation::ReadService(*key);
+        check(operation, encode::check_key(key))?;
+        match self.one(operation, || Request::new(command::GET_SERVICE).key(key), decode::service) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) if error.is_no_such_service() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds a service without destinations.
+    ///
+    /// # Errors
+    /// EEXIST if there is a service with that key, ENOENT if there is no such scheduler or
+    /// persistence engine, EINVAL for an IPv6 prefix length outside 1 to 128.
+    pub fn add_service(&mut self, service: &Service) -> Result<(), Error> {
+        let operation = Operation::AddService(service.key);
+        check(operation, encode::check_service(service))?;
+        self.act(operation, || Request::new(command::NEW_SERVICE).service(service))
+    }
+
+    /// Gives a service all the options of `service`, whatever it had. Destinations, connections
+    /// and counters stay.
+    ///
+    /// # Errors
+    /// ESRCH if there is no service with that key, else as [`Self::add_service`].
+    pub fn set_service(&mut self, service: &Service) -> Result<(), Error> {
+        let operation = Operation::SetService(service.key);
+        check(operation, encode::check_service(service))?;
+        self.act(operation, || Request::new(command::SET_SERVICE).service(service))
+    }
+
+    /// Deletes a service with its destinations.
+    ///
+    /// # Errors
+    /// ESRCH if there is no service with that key.
+    pub fn delete_service(&mut self, key: &ServiceKey) -> Result<(), Error> {
+        let operation = Operation::DeleteService(*key);
+        check(operation, encode::check_key(key))?;
+        self.act(operation, || Request::new(command::DEL_SERVICE).key(key))
+    }
+
+    /// Lists the destinations of a service, in the kernel's order, which means nothing. If there
+    /// is no such service, the kernel says nothing, and the list is empty.
+    ///
+    /// # Errors
+    /// [`Error::Unstable`] if destinations are added meanwhile, again and again.
+    pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationEntry>, Error> {
+        let operation = Operation::ListDestinations(*key);
+        check(operation, encode::check_key(key))?;
+        let family = key.family();
+        self.list(
+            operation,
+            || Request::new(command::GET_DEST).key(key),
+            |payload| decode::destination(payload, family),
+            |entry| entry.destination.socket_address(),
+        )
+    }
+
+    /// Adds a destination to a service.
+    ///
+    /// # Errors
+    /// ESRCH if there is no such service, EEXIST if it has a destination with that address and
+    /// port, EINVAL if the address is not unicast or of the other family without
+    /// [`Forwarding::Ipip`](crate::Forwarding::Ipip), ERANGE for a weight above `i32::MAX` or a
+    /// lower threshold above the upper one.
+    pub fn add_destination(
+        &mut self,
+        key: &ServiceKey,
+        destination: &Destination,
+    ) -> Result<(), Error> {
+        let operation = Operation::AddDestination(*key, destination.address, destination.port);
+        check(operation, encode::check_key(key))?;
+        self.act(operation, || Request::new(command::NEW_DEST).key(key).destination(destination))
+    }
+
+    /// Gives a destination all the options of `destination`, whatever it had. Connections and
+    /// counters stay.
+    ///
+    /// # Errors
+    /// ESRCH if there is no such service, ENOENT if it has no destination with that address and
+    /// port, else as [`Self::add_destination`].
+    pub fn set_destination(
+        &mut self,
+        key: &ServiceKey,
+        destination: &Destination,
+    ) -> Result<(), Error> {
+        let operation = Operation::SetDestination(*key, destination.address, destination.port);
+        check(operation, encode::check_key(key))?;
+        self.act(operation, || Request::new(command::SET_DEST).key(key).destination(destination))
+    }
+
+    /// Deletes a destination.
+    ///
+    /// # Errors
+    /// ESRCH if there is no such service, ENOENT if it has no such destination.
+    pub fn delete_destination(
+        &mut self,
+        key: &ServiceKey,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<(), Error> {
+        let operation = Operation::DeleteDestination(*key, address, port);
+        check(operation, encode::check_key(key))?;
+        self.act(operation, || {
+            Request::new(command::DEL_DEST).key(key).destination_key(address, port)
+        })
+    }
+
+    /// Deletes all services.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.act(Operation::Flush, || Request::new(command::FLUSH))
+    }
+
+    /// Zeroes the counters of one service and its destinations, or of all.
+    ///
+    /// # Errors
+    /// ESRCH if there is no such service.
+    pub fn zero(&mut self, key: Option<&ServiceKey>) -> Result<(), Error> {
+        let operation = Operation::Zero(key.copied());
+        let Some(key) = key else { return self.act(operation, || Request::new(command::ZERO)) };
+        check(operation, encode::check_key(key))?;
+        self.act(operation, || Request::new(command::ZERO).key(key))
+    }
+
+    /// Reads version and size of the connection table.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn info(&mut self) -> Result<Info, Error> {
+        self.one(Operation::ReadInfo, || Request::new(command::GET_INFO), decode::info)
+    }
+
+    /// Reads how long idle connections are remembered.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
+        self.one(Operation::ReadTimeouts, || Request::new(command::GET_CONFIG), decode::timeouts)
+    }
+
+    /// Sets how long idle connections are remembered; 0 leaves a timeout alone.
+    ///
+    /// # Errors
+    /// EINVAL for a timeout above `i32::MAX` ticks of the kernel (a few weeks at least).
+    pub fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), Error> {
+        self.act(Operation::SetTimeouts, || Request::new(command::SET_CONFIG).timeouts(timeouts))
+    }
+
+    /// A request that answers nothing but whether it was done.
+    fn act(&mut self, operation: Operation, request: impl Fn() -> Request) -> Result<(), Error> {
+        let deadline = Instant::now() + self.deadline;
+        self.exchange(deadline, Kind::Single, &request, &mut |_| Ok(()))
+            .map_err(|failure| self.error(operation, failure))
+    }
+
+    /// A request that answers one thing.
+    fn one<T>(
+        &mut self,
+        operation: Operation,
+        request: impl Fn() -> Request,
+        decode: impl Fn(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + self.deadline;
+        let mut answer = None;
+        self.exchange(deadline, Kind::Single, &request, &mut |payload| {
+            answer = Some(decode(payload)?);
+            Ok(())
+        })
+        .and_then(|()| answer.ok_or_else(|| Failure::Malformed("the reply is empty".into())))
+        .map_err(|failure| self.error(operation, failure))
+    }
+
+    /// A listing; from the start again if the table changed on the way.
+    fn list<T, K: Eq + Hash>(
+        &mut self,
+        operation: Operation,
+        request: impl Fn() -> Request,
+        decode: impl Fn(&[u8]) -> Result<T, Malformed>,
+        key: impl Fn(&T) -> K,
+    ) -> Result<Vec<T>, Error> {
+        let deadline = Instant::now() + self.deadline;
+        for _ in 0..ATTEMPTS {
+            let mut entries = Vec::new();
+            let listed = self.exchange(deadline, Kind::Dump, &request, &mut |payload| {
+                entries.push(decode(payload)?);
+                Ok(())
+            });
+            match listed {
+                // The kernel continues a listing by counting entries, so that one added at the
+                // front meanwhile makes another come twice.
+                Ok(()) if all_different(&entries, &key) => return Ok(entries),
+                Ok(()) | Err(Failure::Interrupted) => {}
+                Err(failure) => return Err(self.error(operation, failure)),
+            }
+        }
+        Err(self.error(operation, Failure::Interrupted))
+    }
+
+    /// Sends a request, on a new connection if there is none, and keeps the connection if the
+    /// answer is complete.
+    fn exchange(
+        &mut self,
+        deadline: Instant,
+        kind: Kind,
+        request: &dyn Fn() -> Request,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
+    ) -> Result<(), Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(deadline)?,
+        };
+        let mut result = connection.request(deadline, kind, request, take);
+        if matches!(result, Err(Failure::Errno(errno)) if errno == Errno::ENOENT as i32)
+            && connection.is_renumbered(deadline)?
+        {
+            result = connection.request(deadline, kind, request, take);
+        }
+        if matches!(result, Ok(()) | Err(Failure::Errno(_) | Failure::Interrupted)) {
+            self.connection = Some(connection);
+        }
+        result
+    }
+
+    fn error(&self, operation: Operation, failure: Failure) -> Error {
+        match failure {
+            Failure::NoFamily => Error::Unavailable(operation),
+            Failure::Errno(errno) if errno == Errno::EPERM as i32 => Error::Permission(operation),
+            Failure::Errno(errno) => Error::Kernel(operation, errno),
+            Failure::Timeout => Error::Timeout(operation, self.deadline),
+            Failure::Malformed(reason) => Error::Malformed(operation, reason),
+            Failure::Interrupted => Error::Unstable(operation),
+            Failure::Socket(error) => Error::Socket(operation, error),
+        }
+    }
+}
+
+impl Connection {
+    fn open(deadline: Instant) -> Result<Self, Failure> {
+        let mut channel = Channel::open().map_err(Failure::Socket)?;
+        let family = channel.resolve(deadline)?;
+        Ok(Self { channel, family })
+    }
+
+    fn request(
+        &mut self,
+        deadline: Instant,
+        kind: Kind,
+        request: &dyn Fn() -> Request,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
+    ) -> Result<(), Failure> {
+        self.channel.request(request(), self.family, kind, deadline, take)
+    }
+
+    /// Whether the family has another number than before.
+    ///
+    /// When ip_vs has been unloaded and loaded, generic netlink answers ENOENT to the old number,
+    /// which ip_vs itself says of destinations and schedulers.
+    fn is_renumbered(&mut self, deadline: Instant) -> Result<bool, Failure> {
+        let before = self.family;
+        self.family = self.channel.resolve(deadline)?;
+        Ok(self.family != before)
+    }
+}
+
+fn check(operation: Operation, result: Result<(), &'static str>) -> Result<(), Error> {
+    result.map_err(|reason| Error::Invalid(operation, reason))
+}
+
+fn all_different<T, K: Eq + Hash>(entries: &[T], key: impl Fn(&T) -> K) -> bool {
+    let mut seen = HashSet::with_capacity(entries.len());
+    entries.iter().all(|entry| seen.insert(key(entry)))
+}

@@ -1,0 +1,112 @@
+//! One deadline per check, spent by every step.
+
+use super::Failure;
+use nix::errno::Errno;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Stands for a timeout beyond what the clock can hold.
+const FAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// The instant by which a check must have its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline this long from now.
+    pub fn after(timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self(now.checked_add(timeout).unwrap_or(now + FAR))
+    }
+
+    /// The deadline at this instant.
+    pub fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
+    /// The instant itself.
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// What is left; never zero, since a zero timeout means "none" to a socket.
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing is left.
+    pub fn remaining(self) -> io::Result<Duration> {
+        let left = self.0.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+/// A TCP stream that cannot outlive its deadline, however slowly the other end drips.
+#[derive(Debug)]
+pub struct TimedStream {
+    stream: TcpStream,
+    deadline: Deadline,
+}
+
+impl TimedStream {
+    /// Binds a connected stream to a deadline.
+    pub fn new(stream: TcpStream, deadline: Deadline) -> Self {
+        Self { stream, deadline }
+    }
+
+    /// The stream itself, for addresses and for shutting down one direction.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// The deadline.
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+}
+
+impl Read for TimedStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.deadline.remaining()?))?;
+        self.stream.read(buffer).map_err(timed_out)
+    }
+}
+
+impl Write for TimedStream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.deadline.remaining()?))?;
+        self.stream.write(buffer).map_err(timed_out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket's receive timeout comes back as EAGAIN; the checks know one word for it.
+fn timed_out(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
+}
+
+/// Whether an error is this machine's own want, not the server's or the network's. Port exhaustion
+/// is not among them: its errno is also that of an interface without an address.
+fn is_local(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if is_local(&error) {
+            return Self::Local(error.to_string());
+        }
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::TimedOut,
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => Self::Closed,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Self::Unreachable,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}

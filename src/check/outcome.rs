@@ -1,0 +1,154 @@
+//! What a check found.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckOutcome {
+    /// The server does its work.
+    Up(Note),
+    /// It does not, and why.
+    Down(Failure),
+}
+
+impl CheckOutcome {
+    /// Up, with nothing to add.
+    pub fn up() -> Self {
+        Self::Up(Note(None))
+    }
+
+    /// Up, with a word for the monitorfile (`200 OK`).
+    pub fn up_with(note: impl Into<Cow<'static, str>>) -> Self {
+        Self::Up(Note(Some(note.into())))
+    }
+
+    /// Whether the server is up.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Up(_))
+    }
+}
+
+impl From<Result<(), Failure>> for CheckOutcome {
+    fn from(result: Result<(), Failure>) -> Self {
+        result.map_or_else(Self::Down, |()| Self::up())
+    }
+}
+
+/// A word about a success, for the monitorfile.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Note(pub Option<Cow<'static, str>>);
+
+/// The monitorfile's message: `-` if there is nothing to say.
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("-"))
+    }
+}
+
+/// Why a server is down: one variant for each thing an operator would do something different about.
+///
+/// Text from a server is cut to [`Failure::TEXT_LIMIT`] bytes by the check that puts it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No TCP connection within the deadline.
+    ConnectTimedOut,
+    /// The connection stands, the answer did not come in time.
+    TimedOut,
+    /// The connection was refused.
+    Refused,
+    /// No route to the server.
+    Unreachable,
+    /// The server closed the connection before the answer was complete.
+    Closed,
+    /// Another error of the network.
+    Io(String),
+    /// TLS did not come to an agreement, or the certificate is not trusted.
+    Tls(String),
+    /// An answer that the protocol does not allow.
+    Protocol(Cow<'static, str>),
+    /// HTTP: a final status other than 2xx, with its reason phrase.
+    Status {
+        /// The status code.
+        code: u16,
+        /// The phrase of the status line, or the code's usual one.
+        phrase: String,
+    },
+    /// The answer was longer than a check will read.
+    TooLong,
+    /// `receive` was not found in the answer; its beginning.
+    Mismatch(String),
+    /// The server answered that it will not: its words.
+    Rejected(String),
+    /// Login, password or bind refused; the server's words.
+    LoginRefused(String),
+    /// SQL: the statement returned no rows; LDAP: no entry.
+    Empty,
+    /// LDAP: more than one entry.
+    TooMany,
+    /// No reply to a ping.
+    NoReply,
+    /// The external check's exit status.
+    Exit(i32),
+    /// The external check was ended by a signal.
+    Signal(i32),
+    /// The external check's Perl script died; its words.
+    Died(String),
+    /// The external check could not be started.
+    Exec(String),
+    /// The configuration does not allow this check (no login for SQL, feature not built in).
+    Config(Cow<'static, str>),
+    /// This machine could not make the check (no descriptor, port or memory left): no verdict on
+    /// the server.
+    Local(String),
+    /// A fault of this program; please report it.
+    Internal(String),
+}
+
+impl Failure {
+    /// Bytes of a server's text that are kept.
+    pub const TEXT_LIMIT: usize = 1024;
+
+    /// A server's text, cut to [`Failure::TEXT_LIMIT`], invalid UTF-8 replaced.
+    pub fn text(bytes: &[u8]) -> String {
+        let end = bytes.len().min(Self::TEXT_LIMIT);
+        String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
+    }
+}
+
+/// One short phrase, on one line.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectTimedOut => f.write_str("connect timed out"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Unreachable => f.write_str("no route to host"),
+            Self::Closed => f.write_str("connection closed by the server"),
+            Self::Io(cause) => f.write_str(cause),
+            Self::Tls(cause) => write!(f, "TLS handshake failed: {}", one_line(cause)),
+            Self::Protocol(what) => write!(f, "not a proper answer: {}", one_line(what)),
+            Self::Status { code, phrase } => write!(f, "status {code} {}", one_line(phrase)),
+            Self::TooLong => f.write_str("answer too long"),
+            Self::Mismatch(_) => f.write_str("answer does not match receive"),
+            Self::Rejected(words) => write!(f, "rejected: {}", one_line(words)),
+            Self::LoginRefused(words) => write!(f, "login refused: {}", one_line(words)),
+            Self::Empty => f.write_str("nothing found"),
+            Self::TooMany => f.write_str("more than one found"),
+            Self::NoReply => f.write_str("no reply to ping"),
+            Self::Exit(status) => write!(f, "exit status {status}"),
+            Self::Signal(signal) => write!(f, "ended by signal {signal}"),
+            Self::Died(words) => write!(f, "the script died: {}", one_line(words)),
+            Self::Exec(cause) => write!(f, "cannot run the command: {cause}"),
+            Self::Config(what) => f.write_str(what),
+            Self::Local(cause) => write!(f, "cannot check: {cause}"),
+            Self::Internal(what) => write!(f, "internal fault: {}", one_line(what)),
+        }
+    }
+}
+
+/// The first line, shortened: enough to recognise a server's words in a log.
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(120).collect()
+}

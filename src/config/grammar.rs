@@ -1,0 +1,333 @@
+//! Lines to directives and sections.
+
+use super::ast::{Ast, Directive, Place, RealServer, Section};
+use super::diagnostic::{Diagnostics, Found};
+use super::directive::{
+    CHECKCOUNT, EXECUTE, FALLBACK, FALLBACK6, Kind, NETMASK, PROTOCOL, REAL, REAL6, Row,
+    SUPERVISED, VIRTUAL6, directive,
+};
+use super::line::{INDENTATION, Line, without_comment};
+use super::real_server::{Brackets, is_bracketed, real_server, virtual_address};
+use super::source::as_latin1;
+use super::suggestion::suggestion;
+use super::value::{Position, Reading, Refusal, prefix_length, read};
+use crate::config::{Value, VirtualAddress};
+use nom::bytes::complete::take_while1;
+use nom::character::complete::{char, space0};
+use nom::combinator::rest;
+use nom::sequence::{delimited, separated_pair};
+use nom::{IResult, Offset, Parser};
+use std::borrow::Cow;
+
+/// Reads a whole file. Whatever is wrong with a line is reported and the line left out; the tree
+/// holds the rest.
+pub fn parse(text: &str) -> (Ast<'_>, Diagnostics) {
+    let mut parser =
+        Parsing { text, ast: Ast::default(), diagnostics: Diagnostics::default(), section: None };
+    let mut last = 1;
+    for (index, raw) in text.split_inclusive('\n').enumerate() {
+        last = index + 1;
+        parser.line(Line { number: last, raw });
+    }
+    parser.end_of_file(last);
+    (parser.ast, parser.diagnostics)
+}
+
+struct Parsing<'t> {
+    text: &'t str,
+    ast: Ast<'t>,
+    diagnostics: Diagnostics,
+    section: Option<OpenSection<'t>>,
+}
+
+struct OpenSection<'t> {
+    section: Section<'t>,
+    /// A blank line, with which the original would have ended the section.
+    ended: Option<usize>,
+}
+
+/// `NAME = VALUE`
+fn assignment(input: &str) -> IResult<&str, (&str, &str)> {
+    let name = take_while1(|c: char| c.is_ascii_alphanumeric());
+    separated_pair(delimited(space0, name, space0), (char('='), space0), rest).parse(input)
+}
+
+impl<'t> Parsing<'t> {
+    fn line(&mut self, line: Line<'t>) {
+        let content = line.content().trim();
+        if content.is_empty() {
+            if let Some(open) = &mut self.section {
+                open.ended.get_or_insert(line.number);
+            }
+            return;
+        }
+        if content.starts_with('#') {
+            return;
+        }
+        match line.indentation() {
+            0 => {
+                self.end_section(line.number);
+                self.global_line(line);
+            }
+            INDENTATION.. if self.section.is_some() => self.section_line(line),
+            _ => self.stray_line(line),
+        }
+    }
+
+    /// An indented line that is in no section, or not indented enough to be in one.
+    fn stray_line(&mut self, line: Line<'t>) {
+        if let Some(open) = &mut self.section {
+            open.ended.get_or_insert(line.number);
+        }
+        let hint = match self.section {
+            Some(_) => "the lines of a virtual section are indented by a tab or four blanks",
+            None => "global lines begin in the first column, and no virtual section is open here",
+        };
+        self.unknown_global(line, line.content().trim(), hint);
+    }
+
+    fn end_section(&mut self, line: usize) {
+        if let Some(OpenSection { mut section, ended }) = self.section.take() {
+            section.end = ended.unwrap_or(line);
+            self.ast.sections.push(section);
+        }
+    }
+
+    fn end_of_file(&mut self, last: usize) {
+        if let Some(open) = &mut self.section {
+            open.section.ends_file = open.ended.is_none();
+        }
+        self.end_section(last);
+    }
+
+    fn global_line(&mut self, line: Line<'t>) {
+        let Ok((_, (name, value))) = assignment(line.content()) else {
+            return self.global_line_without_value(line);
+        };
+        let Some(row) = directive(name) else {
+            return self.unknown_global(line, name, suggestion(name));
+        };
+        match row.kind {
+            _ if !row.is_global() => {
+                self.unknown_global(line, name, "this directive belongs into a virtual section");
+            }
+            Kind::VirtualService => self.open_section(row, line, value),
+            _ => self.global_directive(row, line, value),
+        }
+    }
+
+    fn global_line_without_value(&mut self, line: Line<'t>) {
+        let content = line.content();
+        // compat: whatever begins with this word is this directive
+        if content.starts_with(SUPERVISED.name) {
+            let place = self.place(line, content.trim_end());
+            if content.trim_end() != SUPERVISED.name {
+                self.diagnostics.error(Found::Line(line.number), &place, SUPERVISED.error);
+                return;
+            }
+            let text = "please update your config not to use a bare supervised directive";
+            self.diagnostics.warning(Found::Line(line.number), Some(&place), text);
+            let directive = Directive { row: &SUPERVISED, place, value: Value::YesNo(true) };
+            put(&mut self.ast.globals, directive);
+            return;
+        }
+        self.unknown_global(line, content.trim_end(), NO_VALUE);
+    }
+
+    fn global_directive(&mut self, row: &'static Row, line: Line<'t>, value: &'t str) {
+        let value = without_comment(row, Position::Global, value);
+        let reading = read(row, Position::Global, value);
+        match self.take(row, line, value, reading) {
+            Some(directive) if *row == EXECUTE => self.ast.executes.push(directive),
+            Some(directive) => put(&mut self.ast.globals, directive),
+            None => {}
+        }
+    }
+
+    fn open_section(&mut self, row: &'static Row, line: Line<'t>, value: &'t str) {
+        let brackets = if *row == VIRTUAL6 { Brackets::Allowed } else { Brackets::Refused };
+        let place = self.place(line, value.trim_end());
+        let address = virtual_address(value, brackets);
+        if address.is_none() {
+            let text = if brackets == Brackets::Refused && is_bracketed(value) {
+                "cannot specify an IPv6 address here. please use \"virtual6\" instead."
+            } else {
+                row.error
+            };
+            let error = self.diagnostics.error(Found::Line(line.number), &place, text);
+            if value.starts_with(|c: char| c.is_ascii_digit()) {
+                error.hint("write ADDRESS:PORT, or a number alone for a firewall mark");
+            }
+        }
+        let section = Section {
+            row,
+            place,
+            address,
+            directives: Vec::new(),
+            real_servers: Vec::new(),
+            end: line.number,
+            ends_file: false,
+        };
+        self.section = Some(OpenSection { section, ended: None });
+    }
+
+    fn section_line(&mut self, line: Line<'t>) {
+        let Some(open) = &mut self.section else { return };
+        open.ended = None;
+        let (virtual6, address) = (*open.section.row == VIRTUAL6, open.section.address);
+        let Ok((_, (name, value))) = assignment(line.content()) else {
+            return self.unknown_in_section(line, line.content().trim(), NO_VALUE);
+        };
+        let Some(row) = directive(name) else {
+            return self.unknown_in_section(line, name, suggestion(name));
+        };
+        if !row.is_virtual() {
+            return self.unknown_in_section(line, name, "this directive is a global one");
+        }
+        if let Some(instead) = other_family(row, virtual6) {
+            let text = format!("cannot specify \"{name}\" here.  please use \"{instead}\" instead");
+            let place = self.place(line, name);
+            self.diagnostics.error(Found::Line(line.number), &place, text);
+            return;
+        }
+        let value = without_comment(row, Position::Section, value);
+        if row.kind == Kind::RealServer {
+            return self.real_server(line, value);
+        }
+        let reading = if *row == NETMASK && virtual6 {
+            prefix_length(value)
+        } else if *row == PROTOCOL {
+            protocol(value, address)
+        } else {
+            read(row, Position::Section, value)
+        };
+        let directive = self.take(row, line, value, reading);
+        if let (Some(directive), Some(open)) = (directive, &mut self.section) {
+            put(&mut open.section.directives, directive);
+        }
+    }
+
+    fn real_server(&mut self, line: Line<'t>, value: &'t str) {
+        let parts = real_server(value);
+        let server = RealServer {
+            place: self.place(line, value.trim_end()),
+            address: parts.address,
+            forwarding: parts.forwarding,
+            options: parts.options,
+        };
+        if let Some(open) = &mut self.section {
+            open.section.real_servers.push(server);
+        }
+    }
+
+    /// The directive of a reading, or a report of what is wrong with it.
+    fn take(
+        &mut self,
+        row: &'static Row,
+        line: Line<'t>,
+        value: &'t str,
+        reading: Result<Reading<'t>, Refusal<'t>>,
+    ) -> Option<Directive<'t>> {
+        let found = Found::Line(line.number);
+        match reading {
+            Ok(Reading { value: read, doubt }) => {
+                if let Some(doubt) = doubt {
+                    let place = self.place(line, doubt.at);
+                    self.diagnostics.note(found, &place, doubt.text, doubt.hint);
+                }
+                let place = self.place(line, value.trim());
+                if *row == CHECKCOUNT {
+                    self.diagnostics.warning(found, Some(&place), CHECKCOUNT_WARNING);
+                }
+                Some(Directive { row, place, value: read })
+            }
+            Err(Refusal { text: Some(text), at, hint }) => {
+                let place = self.place(line, at);
+                self.diagnostics.error(found, &place, as_latin1(&text)).hint =
+                    hint.map(Cow::Borrowed);
+                None
+            }
+            Err(Refusal { text: None, at, hint }) => {
+                let hint = hint.unwrap_or(NO_VALUE);
+                match self.section {
+                    Some(_) => self.unknown_in_section(line, at, hint),
+                    None => self.unknown_global(line, at, hint),
+                }
+                None
+            }
+        }
+    }
+
+    /// compat: the line end is in the message, and a blank follows it.
+    fn unknown_global(&mut self, line: Line<'t>, at: &'t str, hint: impl Into<Cow<'static, str>>) {
+        let place = self.place(line, at);
+        let text = format!("Unknown command {} ", as_latin1(line.raw));
+        self.diagnostics.error(Found::Line(line.number), &place, text).hint(hint);
+    }
+
+    fn unknown_in_section(
+        &mut self,
+        line: Line<'t>,
+        at: &'t str,
+        hint: impl Into<Cow<'static, str>>,
+    ) {
+        let place = self.place(line, at);
+        let text = format!("Unknown command \"{}\"", as_latin1(line.raw));
+        self.diagnostics.error(Found::Line(line.number), &place, text).hint(hint);
+    }
+
+    fn place(&self, line: Line<'t>, at: &'t str) -> Place {
+        let start = self.text.offset(at);
+        Place { line: line.number, span: start..start + at.len() }
+    }
+}
+
+/// The last one holds; that no list is longer than the table keeps a file of repeated lines quick.
+fn put<'t>(directives: &mut Vec<Directive<'t>>, directive: Directive<'t>) {
+    match directives.iter_mut().find(|known| known.row == directive.row) {
+        Some(known) => *known = directive,
+        None => directives.push(directive),
+    }
+}
+
+const CHECKCOUNT_WARNING: &str =
+    "checkcount option is deprecated and slated for removal.  please see 'failurecount'";
+
+const NO_VALUE: &str = "a directive is written NAME = VALUE";
+
+/// The directive that is meant for this section's family.
+fn other_family(row: &Row, virtual6: bool) -> Option<&'static str> {
+    let pairs = [(&REAL, &REAL6), (&FALLBACK, &FALLBACK6)];
+    pairs.into_iter().find_map(|(inet, inet6)| {
+        if virtual6 {
+            (row == inet).then_some(inet6.name)
+        } else {
+            (row == inet6).then_some(inet.name)
+        }
+    })
+}
+
+/// `protocol` has to fit the section's address.
+fn protocol<'t>(
+    value: &'t str,
+    address: Option<VirtualAddress<'t>>,
+) -> Result<Reading<'t>, Refusal<'t>> {
+    let refuse = |text: &str| Refusal { text: Some(text.to_owned()), at: value.trim(), hint: None };
+    if !value.contains(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(refuse(PROTOCOL.error));
+    }
+    let text = match address {
+        Some(VirtualAddress::Mark(_)) => {
+            "protocol must be fwm if the virtual service is a fwmark (a number)"
+        }
+        _ => "protocol must be tcp or udp if the virtual service is an address and port",
+    };
+    let reading = read(&PROTOCOL, Position::Section, value).map_err(|_| refuse(text))?;
+    let fits = match address {
+        None => true,
+        Some(address) => {
+            matches!(address, VirtualAddress::Mark(_)) == (reading.value == Value::Word("fwm"))
+        }
+    };
+    if fits { Ok(reading) } else { Err(refuse(text)) }
+}

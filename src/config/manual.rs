@@ -1,0 +1,225 @@
+//! The manual page ldirectord.cf(5), from the table of directives.
+
+use super::directive::{CHECK_TYPES, DIRECTIVES, Kind, Row, STATES, Scope};
+use crate::model::SERVICES;
+use std::fmt::Write;
+
+/// The page's source, in mdoc(7); a test compares `man/ldirectord.cf.5` with it.
+pub fn manual_page() -> String {
+    let mut page = Page(String::from(HEAD));
+    page.list("GLOBAL DIRECTIVES", GLOBAL, |row| row.scope == Scope::Global);
+    page.list("DIRECTIVES OF BOTH KINDS", BOTH, |row| row.scope == Scope::Both);
+    page.list("DIRECTIVES OF A VIRTUAL SERVICE", VIRTUAL, |row| row.scope == Scope::Virtual);
+    page.services();
+    page.0.push_str(TAIL);
+    page.additions();
+    page.0.push_str(SEE_ALSO);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn list(&mut self, title: &str, about: &str, belongs: impl Fn(&Row) -> bool) {
+        let _ = writeln!(self.0, ".Sh {title}");
+        self.text(about);
+        self.0.push_str(".Bl -tag -width Ds\n");
+        for row in DIRECTIVES.iter().filter(|row| belongs(row)) {
+            self.directive(row);
+        }
+        self.0.push_str(".El\n");
+    }
+
+    fn directive(&mut self, row: &Row) {
+        let _ = writeln!(self.0, ".It Ic {} No = Ar {}", row.name, argument(row));
+        self.text(row.about);
+        let mut facts = Vec::new();
+        match (row.unit, row.kind) {
+            ("", Kind::Number { least: 1 }) => facts.push("A number, at least 1.".to_owned()),
+            ("", Kind::Number { .. } | Kind::Port) => {}
+            ("", _) => {}
+            (unit, Kind::Number { least: 1 }) => facts.push(format!("In {unit}, at least 1.")),
+            (unit, _) => facts.push(format!("In {unit}.")),
+        }
+        if !row.default.is_empty() {
+            facts.push(format!("Default: {}.", row.default));
+        }
+        if row.addition {
+            facts.push("An addition of ldirectord-rs.".to_owned());
+        }
+        if !facts.is_empty() {
+            self.text(&facts.join(" "));
+        }
+        let _ = writeln!(self.0, ".Dl {}", escape(row.example));
+    }
+
+    fn services(&mut self) {
+        self.0.push_str(".Sh SERVICES\n");
+        self.text(SERVICE_TEXT);
+        self.0.push_str(".Bl -tag -width Ds\n");
+        for row in SERVICES {
+            let port = row.port.map_or("no port".to_owned(), |port| format!("port {port}"));
+            let _ = writeln!(self.0, ".It Ic {} Pq {port}", row.word);
+            self.text(&format!("Up: {}.", row.up));
+            if !row.directives.is_empty() {
+                self.text(&format!("Uses {}.", row.directives.join(", ")));
+            }
+        }
+        self.0.push_str(".El\n");
+    }
+
+    fn additions(&mut self) {
+        let additions = DIRECTIVES.iter().filter(|row| row.addition).map(|row| row.name);
+        let names: Vec<&str> = additions.collect();
+        self.text(&format!(
+            "The directives {}, and the service ntp, are not known to the original ldirectord, \
+             which refuses a file that has them.",
+            names.join(", ")
+        ));
+    }
+
+    /// A paragraph: one sentence a line, as mdoc wants it; text in backquotes is literal.
+    fn text(&mut self, text: &str) {
+        let mut literal = false;
+        let mut out = String::new();
+        for piece in text.split('`') {
+            if literal {
+                let _ = write!(out, "\\fB{}\\fP", escape(piece));
+            } else {
+                out.push_str(&escape(piece).replace(". ", ".\n"));
+            }
+            literal = !literal;
+        }
+        for line in out.lines() {
+            let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+            let _ = writeln!(self.0, "{guard}{line}");
+        }
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq").replace('^', "\\(ha")
+}
+
+fn argument(row: &Row) -> String {
+    let words = |words: &[&str]| words.join(" | ").replace('-', "\\-");
+    match row.kind {
+        Kind::VirtualService => "address".to_owned(),
+        Kind::RealServer | Kind::FallbackServer => "server".to_owned(),
+        Kind::Number { .. } | Kind::LeadingNumber if row.unit == "seconds" => "seconds".to_owned(),
+        Kind::Number { .. } | Kind::LeadingNumber => "number".to_owned(),
+        Kind::Port => "port".to_owned(),
+        Kind::CountOrPercent => "number | percentage".to_owned(),
+        Kind::YesNo | Kind::YesNoOrBare => "yes | no".to_owned(),
+        Kind::Quoted | Kind::Ignored => "string".to_owned(),
+        Kind::QuotedOrBare if row.name.ends_with("command") => "command".to_owned(),
+        Kind::QuotedOrBare => "path".to_owned(),
+        Kind::Rest | Kind::RestUnquoted => "text".to_owned(),
+        Kind::HostName | Kind::MailServer => "host".to_owned(),
+        Kind::Word(list) | Kind::AnyCaseWord(list) => words(list),
+        Kind::Service => "service".to_owned(),
+        Kind::CheckType => format!("{} | number", words(CHECK_TYPES)),
+        Kind::States => words(STATES).replace(" | ", " , "),
+        Kind::Scheduler => "name".to_owned(),
+        Kind::SchedulerFlags => "flag,...".to_owned(),
+        Kind::DottedQuad => "mask".to_owned(),
+        Kind::Withdrawn => "...".to_owned(),
+    }
+}
+
+const HEAD: &str = r#".\" Written from the table of directives in src/config/directive.rs: change it there, then
+.\" UPDATE_MAN=1 cargo test --test manual
+.Dd November 23, 2026
+.Dt LDIRECTORD.CF 5
+.Os
+.Sh NAME
+.Nm ldirectord.cf
+.Nd virtual services, their real servers and how these are checked
+.Sh DESCRIPTION
+The file tells
+.Xr ldirectord 8
+which virtual services the kernel is to have, which real servers stand behind each,
+and how to tell whether a real server is up.
+It consists of lines
+.Pp
+.Dl NAME = VALUE
+.Pp
+A
+.Em global
+line begins in the first column.
+It holds for the program, or is what virtual services have that say nothing else.
+Global lines may stand anywhere; where two say the same, the last one holds.
+.Pp
+A line
+.Ic virtual
+or
+.Ic virtual6
+opens the section of a virtual service.
+The lines of the section are indented, by a tab or by at least four blanks; the section ends with the
+next line that begins in the first column.
+.Pp
+Blank lines, and lines whose first character after blanks is
+.Ql # ,
+are passed over.
+A
+.Ql #
+further on begins a comment unless it is in double quotes; on a global line whose value is free text it
+also needs a blank before it.
+Names of directives and words of their values are in lower case.
+There are no escapes, no continued lines and no variables.
+A tab in a section counts as four blanks, in quotes too.
+Lines may end in CR LF.
+.Pp
+Values in double quotes go from the first quote to the last one of the line.
+Where a number is wanted, the first digits of the value are taken.
+Host names are looked up when the file is read, and the first address is used; service names are
+looked up in
+.Pa /etc/services .
+.Pp
+.Dl ldirectord \-\-check FILE
+.Pp
+shows what a file is understood as, and all that is wrong with it, without touching anything.
+"#;
+
+const GLOBAL: &str = "These stand on a line of their own, from the first column.";
+const BOTH: &str = "These stand on a global line or in a section. A section's own value is preferred to \
+    the global one.";
+const VIRTUAL: &str = "These stand in a section.";
+const SERVICE_TEXT: &str = "A negotiate check speaks one of these protocols. A virtual service on the \
+    port given here has that service unless it says otherwise, and checks of its real servers go to \
+    that port where neither the real server nor checkport gives one.";
+
+const TAIL: &str = r#".Sh EXAMPLES
+Two web servers behind network address translation, and a third that says sorry:
+.Bd -literal -offset indent
+checkinterval = 5
+checktimeout = 3
+
+virtual = 192.0.2.1:80
+	real = 10.0.0.11:80 masq
+	real = 10.0.0.12:80 masq 2
+	fallback = 127.0.0.1:80
+	service = http
+	request = "health"
+	receive = "OK"
+	scheduler = wlc
+.Ed
+.Sh DIAGNOSTICS
+A mistake is reported on standard error, and by a program that runs already in its log, as
+.Pp
+.Dl Error [PID] reading file FILE at line N: TEXT
+.Pp
+with the line itself below it.
+The file is refused as a whole: a program that starts ends with status 2, one that runs goes on with what
+it has.
+What is legal and probably not meant is reported as
+.Ql Warning .
+.Sh COMPATIBILITY
+"#;
+
+const SEE_ALSO: &str = r".Sh SEE ALSO
+.Xr pcre2syntax 3 ,
+.Xr ldirectord-checks 7 ,
+.Xr ipvsadm 8 ,
+.Xr ldirectord 8
+";

@@ -1,0 +1,139 @@
+//! A table in memory: for trying the program without root or ip_vs, and for tests.
+//!
+//! It refuses what the kernel refuses: a second service or destination of the same address, and
+//! changes of what is not there.
+
+use super::{Dataplane, Operation, TableError};
+use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey, Stats};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Decides for each operation whether to refuse it, and with which words.
+pub type Refusal = Box<dyn FnMut(&Operation) -> Option<String> + Send>;
+
+/// The memory table.
+#[derive(Default)]
+pub struct Memory {
+    services: BTreeMap<ServiceKey, (Service, Vec<Destination>)>,
+    journal: Vec<Operation>,
+    refusal: Option<Refusal>,
+}
+
+impl Memory {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The table with an error injected: operations for which `refusal` has words fail with them.
+    #[must_use]
+    pub fn refusing(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(refusal);
+        self
+    }
+
+    /// The operations carried out since the last call.
+    pub fn take_journal(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.journal)
+    }
+
+    fn entry(
+        &mut self,
+        operation: &Operation,
+        key: &ServiceKey,
+    ) -> Result<&mut (Service, Vec<Destination>), TableError> {
+        self.services.get_mut(key).ok_or_else(|| refused(operation, "no such service (ESRCH)"))
+    }
+}
+
+impl Dataplane for Memory {
+    fn services(&mut self) -> Result<Vec<Service>, TableError> {
+        Ok(self.services.values().map(|(service, _)| service.clone()).collect())
+    }
+
+    fn destinations(&mut self, service: &ServiceKey) -> Result<Vec<DestinationEntry>, TableError> {
+        let Some((_, destinations)) = self.services.get(service) else { return Ok(Vec::new()) };
+        Ok(destinations
+            .iter()
+            .map(|&destination| DestinationEntry {
+                destination,
+                active_connections: 0,
+                inactive_connections: 0,
+                persistent_connections: 0,
+                stats: Stats::default(),
+            })
+            .collect())
+    }
+
+    fn apply(&mut self, operation: &Operation) -> Result<(), TableError> {
+        if let Some(refusal) = &mut self.refusal
+            && let Some(words) = refusal(operation)
+        {
+            return Err(refused(operation, &words));
+        }
+        match operation {
+            Operation::AddService(service) => {
+                if self.services.contains_key(&service.key) {
+                    return Err(refused(operation, "service exists (EEXIST)"));
+                }
+                self.services.insert(service.key, (service.clone(), Vec::new()));
+            }
+            Operation::SetService(service) => {
+                self.entry(operation, &service.key)?.0 = service.clone();
+            }
+            Operation::DeleteService(key) => {
+                self.entry(operation, key)?;
+                self.services.remove(key);
+            }
+            Operation::AddDestination(key, destination) => {
+                let (_, destinations) = self.entry(operation, key)?;
+                if position(destinations, destination.socket_address()).is_some() {
+                    return Err(refused(operation, "destination exists (EEXIST)"));
+                }
+                destinations.push(*destination);
+            }
+            Operation::SetDestination(key, destination) => {
+                let (_, destinations) = self.entry(operation, key)?;
+                let at = position(destinations, destination.socket_address())
+                    .ok_or_else(|| refused(operation, "no such destination (ENOENT)"))?;
+                destinations[at] = *destination;
+            }
+            Operation::DeleteDestination(key, address) => {
+                let (_, destinations) = self.entry(operation, key)?;
+                let at = position(destinations, *address)
+                    .ok_or_else(|| refused(operation, "no such destination (ENOENT)"))?;
+                destinations.remove(at);
+            }
+        }
+        self.journal.push(operation.clone());
+        Ok(())
+    }
+}
+
+fn position(destinations: &[Destination], address: SocketAddr) -> Option<usize> {
+    destinations.iter().position(|destination| destination.socket_address() == address)
+}
+
+fn refused(operation: &Operation, cause: &str) -> TableError {
+    TableError(format!("{operation}: {cause}"))
+}
+
+/// The words of `ipvs-rs` for the same operation.
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AddService(service) => write!(f, "add service {}", service.key),
+            Self::SetService(service) => write!(f, "set service {}", service.key),
+            Self::DeleteService(service) => write!(f, "delete service {service}"),
+            Self::AddDestination(service, destination) => {
+                write!(f, "add destination {} to {service}", destination.socket_address())
+            }
+            Self::SetDestination(service, destination) => {
+                write!(f, "set destination {} of {service}", destination.socket_address())
+            }
+            Self::DeleteDestination(service, address) => {
+                write!(f, "delete destination {address} of {service}")
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The table: what it shall list against what it lists, and the operations between.
+//!
+//! [`plan`] decides which operations, if any; a [`Dataplane`] carries them out: the kernel's table
+//! through `ipvs-rs`, or the memory table, for trying the program without root and without ip_vs.
+//! [`Table`] joins the two and keeps what failed for the next round.
+
+mod kernel;
+mod listing;
+mod memory;
+mod notice;
+mod plan;
+mod table;
+
+pub use kernel::Kernel;
+pub use listing::listing;
+pub use memory::{Memory, Refusal};
+pub use notice::{DestinationVerb, Notice, Stage};
+pub use plan::{Planned, plan_changes, plan_removal, plan_service, service_key, wanted_entry};
+pub use table::{Done, Snapshot, Table};
+
+use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A table of virtual services and their destinations.
+pub trait Dataplane: Send {
+    /// Every service in the table, ours and others'.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    fn services(&mut self) -> Result<Vec<Service>, TableError>;
+
+    /// The destinations of a service; none if the table does not list it.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    fn destinations(&mut self, service: &ServiceKey) -> Result<Vec<DestinationEntry>, TableError>;
+
+    /// Changes the table.
+    ///
+    /// # Errors
+    /// When the table refuses; it is as it was before.
+    fn apply(&mut self, operation: &Operation) -> Result<(), TableError>;
+}
+
+/// One change of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Lists a service.
+    AddService(Service),
+    /// Changes a service's scheduler, flags or persistence.
+    SetService(Service),
+    /// Removes a service with its destinations.
+    DeleteService(ServiceKey),
+    /// Lists a destination.
+    AddDestination(ServiceKey, Destination),
+    /// Changes a destination's weight, thresholds or forwarding.
+    SetDestination(ServiceKey, Destination),
+    /// Removes a destination.
+    DeleteDestination(ServiceKey, SocketAddr),
+}
+
+/// A refusal: which operation on what, and the cause last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableError(pub String);
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TableError {}
+
+impl From<ipvs_rs::Error> for TableError {
+    fn from(error: ipvs_rs::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! From one model to the next: what is unchanged keeps its state.
+
+use super::{
+    Action, CheckId, CheckState, Director, Health, HookState, Member, ServerState, ServiceState,
+};
+use crate::model::{
+    CheckPlan, DestinationAddress, Model, RealServer, ServiceAddress, VirtualService,
+};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the table lists, as far as the director has to know it: who is in service already.
+pub trait Found {
+    /// The weight with which the table lists a destination; `None` if it does not.
+    fn weight(&self, service: ServiceAddress, destination: DestinationAddress) -> Option<u32>;
+}
+
+/// An empty table.
+impl Found for () {
+    fn weight(&self, _: ServiceAddress, _: DestinationAddress) -> Option<u32> {
+        None
+    }
+}
+
+/// What a reload has taken out of the configuration.
+#[derive(Debug, Default)]
+pub struct Removed {
+    /// The services that are gone, whole.
+    pub services: Vec<VirtualService>,
+    /// Actions before they are purged: hooks of those with `fallbackcommandonstop`.
+    pub actions: Vec<Action>,
+}
+
+impl Director {
+    /// Takes on a new model.
+    ///
+    /// A real server of the same service with the same address keeps its health, and with the same
+    /// check plan its failure counts too. A new one is adopted if the table lists it in service.
+    pub fn reload(
+        &mut self,
+        model: &Model,
+        found: &dyn Found,
+        maintenance: HashSet<DestinationAddress>,
+        now: Instant,
+    ) -> Removed {
+        self.maintenance = maintenance;
+        let old = self.install(model, found, now);
+        let mut removed = Removed::default();
+        for mut state in old {
+            if !self.by_address.contains_key(&state.address()) {
+                removed.actions.extend(state.hook_on_stop());
+                removed.services.push(state.service);
+            }
+        }
+        removed
+    }
+
+    #[expect(clippy::mutable_key_type, reason = "a pattern is hashed and compared by its source")]
+    /// Installs a model over the present state; returns the services there were before.
+    pub(super) fn install(
+        &mut self,
+        model: &Model,
+        found: &dyn Found,
+        now: Instant,
+    ) -> Vec<ServiceState> {
+        let mut old_services = std::mem::take(&mut self.services);
+        let old_index = std::mem::take(&mut self.by_address);
+        let mut old_checks: HashMap<Arc<CheckPlan>, (CheckId, CheckState)> =
+            std::mem::take(&mut self.checks)
+                .into_iter()
+                .map(|(id, check)| (Arc::clone(&check.plan), (id, check)))
+                .collect();
+        let mut ids: HashMap<Arc<CheckPlan>, CheckId> = HashMap::new();
+        for (index, service) in model.services.iter().enumerate() {
+            let old = old_index.get(&service.address).map(|&old| &old_services[old]);
+            let mut state = ServiceState {
+                service: service.clone(),
+                servers: Vec::with_capacity(service.real_servers.len()),
+                hook: HookState::default(),
+                serving: 0,
+                by_listed: HashMap::with_capacity(service.real_servers.len()),
+            };
+            let known = old.map(ServiceState::by_configured).unwrap_or_default();
+            for (server, real) in service.real_servers.iter().enumerate() {
+                let check = *ids.entry(Arc::clone(&real.check)).or_insert_with(|| {
+                    let (id, check) = old_checks.remove(&real.check).unwrap_or_else(|| {
+                        self.next_check += 1;
+                        (CheckId(self.next_check), CheckState::new(Arc::clone(&real.check)))
+                    });
+                    self.checks.insert(id, CheckState { members: Vec::new(), ..check });
+                    id
+                });
+                if let Some(entry) = self.checks.get_mut(&check) {
+                    entry.members.push(Member { service: index, server });
+                }
+                let listed = real.listed(service.address);
+                state.by_listed.entry(listed).or_default().push(server);
+                let carried = known.get(&real.address).map(|&old| old.carried(check));
+                state.servers.push(carried.unwrap_or_else(|| ServerState {
+                    health: first_health(real, found.weight(service.address, listed)),
+                    since: now,
+                    soft: false,
+                    check,
+                }));
+                let health = &mut state.servers[server].health;
+                if self.maintenance.contains(&real.address) {
+                    *health = Health::Maintenance;
+                } else if *health == Health::Maintenance {
+                    *health = Health::Unknown;
+                }
+            }
+            state.serving = state.servers.iter().filter(|server| server.health.serves()).count();
+            self.by_address.insert(service.address, index);
+            self.services.push(state);
+        }
+        for (address, &old) in &old_index {
+            if let Some(&index) = self.by_address.get(address) {
+                let old = &mut old_services[old];
+                if old.service.fallback_command == self.services[index].service.fallback_command {
+                    self.services[index].hook = std::mem::take(&mut old.hook);
+                }
+            }
+        }
+        old_services
+    }
+}
+
+/// The health of a server that nothing is known of but its entry in the table.
+fn first_health(real: &RealServer, listed_weight: Option<u32>) -> Health {
+    match listed_weight {
+        Some(weight) if weight > 0 || real.weight == 0 => Health::Adopted,
+        _ => Health::Unknown,
+    }
+}
+
+impl ServiceState {
+    fn by_configured(&self) -> HashMap<DestinationAddress, &ServerState> {
+        self.service.real_servers.iter().map(|real| real.address).zip(&self.servers).collect()
+    }
+}
+
+impl ServerState {
+    /// This state under a new model. A verdict of a check that has changed is no verdict any more,
+    /// but decides how the table lists the server until the new check has its own.
+    fn carried(&self, check: CheckId) -> Self {
+        if check == self.check {
+            return self.clone();
+        }
+        let health = match &self.health {
+            Health::Up => Health::Adopted,
+            other => other.clone(),
+        };
+        Self { health, check, soft: false, since: self.since }
+    }
+}
+
+impl CheckState {
+    fn new(plan: Arc<CheckPlan>) -> Self {
+        Self {
+            plan,
+            members: Vec::new(),
+            failures: 0,
+            successes: 0,
+            connects: None,
+            answered: false,
+        }
+    }
+}

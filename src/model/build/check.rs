@@ -1,0 +1,234 @@
+//! How each real server is checked. Equal plans, exchanges and patterns are kept once.
+
+use super::Builder;
+use super::exchange::with_slash;
+use super::lookup::Lookup;
+use super::real_server::Parsed;
+use crate::config::{
+    CHECKCOMMAND, CHECKCOUNT, CHECKPORT, CHECKTIMEOUT, CHECKTYPE, Found, NEGOTIATETIMEOUT, SERVICE,
+    Section, Value,
+};
+use crate::model::{
+    CheckMethod, CheckPlan, Exchange, Pattern, Protocol, Script, Service, ServiceAddress, Transport,
+};
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What has been made so far.
+#[derive(Default)]
+pub(super) struct Interned {
+    plans: HashSet<Arc<CheckPlan>>,
+    pub(super) exchanges: HashSet<Arc<Exchange>>,
+    pub(super) patterns: HashMap<String, Pattern>,
+}
+
+pub(super) fn intern<T: Hash + Eq>(known: &mut HashSet<Arc<T>>, value: T) -> Arc<T> {
+    if let Some(same) = known.get(&value) {
+        return same.clone();
+    }
+    let new = Arc::new(value);
+    known.insert(new.clone());
+    new
+}
+
+/// What the checks of one section have in common.
+pub(super) struct SectionChecks {
+    address: ServiceAddress,
+    service: Service,
+    check_port: Option<u16>,
+    check_timeout: Duration,
+    negotiate_timeout: Duration,
+    method: Method,
+}
+
+impl SectionChecks {
+    pub(super) fn service(&self) -> Service {
+        self.service
+    }
+}
+
+/// [`CheckMethod`] before it is known for which real server.
+enum Method {
+    Fixed(CheckMethod),
+    External(String),
+    ExternalPerl(String),
+    Negotiate { exchange: Arc<Exchange>, connects: Option<u32> },
+}
+
+impl Builder<'_, '_> {
+    pub(super) fn section_checks(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        address: ServiceAddress,
+    ) -> SectionChecks {
+        let service = lookup
+            .word(&SERVICE)
+            .and_then(|word| word.parse().ok())
+            .unwrap_or_else(|| Service::of_port(address.port()));
+        let (check_timeout, negotiate_timeout) = timeouts(lookup);
+        let method = self.method(section, lookup, address, service);
+        SectionChecks {
+            address,
+            service,
+            check_port: lookup.number(&CHECKPORT).and_then(|port| u16::try_from(port).ok()),
+            check_timeout,
+            negotiate_timeout,
+            method,
+        }
+    }
+
+    fn method(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        address: ServiceAddress,
+        service: Service,
+    ) -> Method {
+        let attempts = lookup.count(&CHECKCOUNT).unwrap_or(1);
+        let word = match lookup.directive(&CHECKTYPE).map(|directive| &directive.value) {
+            Some(Value::Number(connects)) => {
+                let connects = u32::try_from(*connects).unwrap_or(u32::MAX);
+                let exchange = self.exchange(section, lookup, address, service);
+                return Method::Negotiate { exchange, connects: Some(connects) };
+            }
+            Some(Value::Word(word)) => *word,
+            _ => "negotiate",
+        };
+        let command = || lookup.text(&CHECKCOMMAND).unwrap_or(CHECKCOMMAND.default).to_owned();
+        match word {
+            "on" => Method::Fixed(CheckMethod::On),
+            "off" => Method::Fixed(CheckMethod::Off),
+            "ping" => Method::Fixed(CheckMethod::Ping { attempts }),
+            // compat: nothing can be connected to over udp, so it is a ping
+            "connect" if transport(address) == Transport::Udp => {
+                Method::Fixed(CheckMethod::Ping { attempts })
+            }
+            "connect" => Method::Fixed(CheckMethod::Connect),
+            "external" => Method::External(command()),
+            "external-perl" => Method::ExternalPerl(command()),
+            _ => {
+                let exchange = self.exchange(section, lookup, address, service);
+                Method::Negotiate { exchange, connects: None }
+            }
+        }
+    }
+
+    /// The plan of one real server; the same for its whole range, but for the address.
+    pub(super) fn real_server_checks<'s>(
+        &mut self,
+        section: &Section<'_>,
+        checks: &'s SectionChecks,
+        parsed: &Parsed<'_, '_>,
+    ) -> RealServerChecks<'s> {
+        let own = match (&checks.method, &parsed.options.strings) {
+            (Method::Negotiate { exchange, .. }, Some((request, receive))) => {
+                let found = Found::After(section.end);
+                let receive = self.pattern(checks.service, receive, &parsed.line.place, found);
+                let own = Exchange {
+                    request: with_slash(request),
+                    request_is_own: true,
+                    receive,
+                    ..Exchange::clone(exchange)
+                };
+                Some(intern(&mut self.interned.exchanges, own))
+            }
+            _ => None,
+        };
+        RealServerChecks { checks, own }
+    }
+
+    pub(super) fn plan(
+        &mut self,
+        server: &RealServerChecks<'_>,
+        address: SocketAddr,
+    ) -> Arc<CheckPlan> {
+        let checks = server.checks;
+        let own_port = Some(address.port()).filter(|port| *port > 0);
+        let plan = CheckPlan {
+            address: address.ip(),
+            port: checks.check_port.or(own_port).or(checks.service.row().port).unwrap_or(0),
+            check_timeout: checks.check_timeout,
+            negotiate_timeout: checks.negotiate_timeout,
+            method: server.method(address),
+        };
+        intern(&mut self.interned.plans, plan)
+    }
+}
+
+/// The checks of the real servers of one line.
+pub(super) struct RealServerChecks<'s> {
+    checks: &'s SectionChecks,
+    own: Option<Arc<Exchange>>,
+}
+
+impl RealServerChecks<'_> {
+    fn method(&self, address: SocketAddr) -> CheckMethod {
+        match &self.checks.method {
+            Method::Fixed(method) => method.clone(),
+            Method::External(command) => CheckMethod::External(self.script(command, address)),
+            Method::ExternalPerl(command) => {
+                CheckMethod::ExternalPerl(self.script(command, address))
+            }
+            Method::Negotiate { exchange, connects } => {
+                let exchange = self.own.as_ref().unwrap_or(exchange).clone();
+                match *connects {
+                    None => CheckMethod::Negotiate(exchange),
+                    Some(connects) => {
+                        CheckMethod::Combined { connects, transport: exchange.transport, exchange }
+                    }
+                }
+            }
+        }
+    }
+
+    fn script(&self, command: &str, real: SocketAddr) -> Script {
+        let (virtual_address, virtual_port) = match self.checks.address {
+            ServiceAddress::Address { address, .. } => (bracketed(address.ip()), address.port()),
+            ServiceAddress::Fwmark { mark, .. } => (mark.to_string(), 0),
+        };
+        Script {
+            command: command.to_owned(),
+            arguments: [
+                virtual_address,
+                virtual_port.to_string(),
+                bracketed(real.ip()),
+                real.port().to_string(),
+            ],
+        }
+    }
+}
+
+fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+pub(super) fn transport(address: ServiceAddress) -> Transport {
+    match address {
+        ServiceAddress::Address { protocol: Protocol::Udp, .. } => Transport::Udp,
+        _ => Transport::Tcp,
+    }
+}
+
+/// compat: each of the two timeouts stands in for the other, the section's before the global one.
+fn timeouts(lookup: Lookup<'_, '_>) -> (Duration, Duration) {
+    let own = |row| lookup.own(row).and_then(super::lookup::seconds);
+    let global = |row| lookup.global(row).and_then(super::lookup::seconds);
+    let effective = |row, other, default| {
+        own(row)
+            .or_else(|| own(other))
+            .or_else(|| global(row))
+            .or_else(|| global(other))
+            .unwrap_or(Duration::from_secs(default))
+    };
+    (
+        effective(&CHECKTIMEOUT, &NEGOTIATETIMEOUT, 5),
+        effective(&NEGOTIATETIMEOUT, &CHECKTIMEOUT, 30),
+    )
+}

@@ -1,0 +1,87 @@
+//! Global settings and the mail policy.
+
+use super::Builder;
+use super::lookup::{Lookup, seconds};
+use crate::config::{
+    AUTORELOAD, Ast, CALLBACK, CHECKINTERVAL, COMMENT, Directive, EMAILALERT, EMAILALERTFREQ,
+    EMAILALERTFROM, EMAILALERTSTATUS, FORK, Found, LOGFILE, MAINTENANCEDIR, SERVICENAME, SMTP,
+    SUPERVISED, Value,
+};
+use crate::model::{AlertPolicy, LogTarget, Settings, StatusSet};
+use std::path::{Path, PathBuf};
+
+impl Builder<'_, '_> {
+    pub(super) fn settings(&mut self, ast: &Ast<'_>, global: Lookup<'_, '_>) -> Settings {
+        let default = Settings::default();
+        if let Some(directive) = global.global(&MAINTENANCEDIR)
+            && let Value::Text(path) = &directive.value
+            && !self.resolver.is_directory(Path::new(path.as_ref()))
+        {
+            let found = Found::Line(directive.place.line);
+            let text = "maintenance directory does not exist";
+            self.diagnostics.warning(found, Some(&directive.place), text);
+        }
+        Settings {
+            check_interval: global.seconds(&CHECKINTERVAL).unwrap_or(default.check_interval),
+            auto_reload: global.yes(&AUTORELOAD).unwrap_or(default.auto_reload),
+            callback: global.text(&CALLBACK).map(PathBuf::from),
+            log: global.text(&LOGFILE).map_or(default.log, log_target),
+            supervised: global.yes(&SUPERVISED).unwrap_or(default.supervised),
+            fork: global.yes(&FORK).unwrap_or(default.fork),
+            maintenance_dir: global.text(&MAINTENANCEDIR).map(PathBuf::from),
+            execute: execute(&ast.executes),
+        }
+    }
+
+    pub(super) fn alert(&self, lookup: Lookup<'_, '_>) -> AlertPolicy {
+        let to = lookup.text(&EMAILALERT).unwrap_or_default();
+        AlertPolicy {
+            to: to
+                .split(',')
+                .map(str::trim)
+                .filter(|to| !to.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            from: lookup.text(&EMAILALERTFROM).map(str::to_owned),
+            frequency: lookup
+                .directive(&EMAILALERTFREQ)
+                .and_then(seconds)
+                .filter(|pause| !pause.is_zero()),
+            statuses: states(lookup),
+            smtp: lookup.text(&SMTP).map(str::to_owned),
+            service_name: lookup.text(&SERVICENAME).map(str::to_owned),
+            comment: lookup.text(&COMMENT).map(str::to_owned),
+        }
+    }
+}
+
+fn log_target(text: &str) -> LogTarget {
+    if text.starts_with('/') {
+        return LogTarget::File(PathBuf::from(text));
+    }
+    LogTarget::Syslog(text.to_owned())
+}
+
+/// Names of further configurations; empty ones say nothing.
+fn execute(lines: &[Directive<'_>]) -> Vec<String> {
+    lines
+        .iter()
+        .filter_map(|directive| match &directive.value {
+            Value::Text(name) if !name.is_empty() => Some(name.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// An empty list is `none`.
+fn states(lookup: Lookup<'_, '_>) -> StatusSet {
+    let Some(directive) = lookup.directive(&EMAILALERTSTATUS) else { return StatusSet::ALL };
+    let Value::Words(words) = &directive.value else { return StatusSet::ALL };
+    let has = |word| words.contains(&word) || words.contains(&"all");
+    StatusSet {
+        starting: has("starting"),
+        running: has("running"),
+        stopping: has("stopping"),
+        reloading: has("reloading"),
+    }
+}

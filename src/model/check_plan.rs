@@ -1,0 +1,160 @@
+//! What a check needs to know: one plan, made at load, run any number of times.
+
+use super::{Pattern, Service};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How one real server is checked.
+///
+/// Two real servers with equal plans are one check: it runs once a round and its outcome counts in
+/// every virtual service that lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CheckPlan {
+    /// The real server's address.
+    pub address: IpAddr,
+    /// `checkport`, else the real server's port, else the service's; 0 if there is none.
+    pub port: u16,
+    /// `checktimeout`: the whole of a connect, ping or external check, of a radius or ldap check.
+    pub check_timeout: Duration,
+    /// `negotiatetimeout`: the whole of every other negotiate check.
+    pub negotiate_timeout: Duration,
+    /// `checktype` with what belongs to it.
+    pub method: CheckMethod,
+}
+
+/// `checktype`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CheckMethod {
+    /// `on`: always up, never checked.
+    On,
+    /// `off`: never checked, never put into the table.
+    Off,
+    /// `connect`: a TCP connection; an ICMP echo if the virtual service is udp, for which the model
+    /// says [`CheckMethod::Ping`].
+    Connect,
+    /// `ping`: ICMP echo, `attempts` times at most (`checkcount`), each of `checktimeout`.
+    Ping {
+        /// At least 1.
+        attempts: u32,
+    },
+    /// `external`: a command's exit status.
+    External(Script),
+    /// `external-perl`: a Perl script's exit status.
+    ExternalPerl(Script),
+    /// `negotiate`: a question and an answer in the service's protocol.
+    Negotiate(Arc<Exchange>),
+    /// A number: a negotiate check first and after every failure, then `connects` connect checks
+    /// between two negotiate checks.
+    Combined {
+        /// The number; 0 negotiates always.
+        connects: u32,
+        /// Transport of the connect checks: UDP ones always succeed.
+        transport: Transport,
+        /// The negotiate check.
+        exchange: Arc<Exchange>,
+    },
+}
+
+/// The part of a combined check that is due; other methods have one step only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The check itself; of a combined check, the negotiate part.
+    Full,
+    /// The connect part of a combined check.
+    Connect,
+}
+
+impl CheckPlan {
+    /// How long this step may take altogether.
+    pub fn timeout(&self, step: Step) -> Duration {
+        match (&self.method, step) {
+            (CheckMethod::Ping { attempts }, _) => self.check_timeout.saturating_mul(*attempts),
+            (
+                CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. },
+                Step::Full,
+            ) if !exchange.service.uses_check_timeout() => self.negotiate_timeout,
+            _ => self.check_timeout,
+        }
+    }
+
+    /// Where the check connects to.
+    pub fn target(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// The program of an external check: run as
+/// `COMMAND VIP VPORT RIP RPORT`, without a shell, with exactly these four arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Script {
+    /// `checkcommand`: one word, looked up in PATH if it has no slash.
+    pub command: String,
+    /// Virtual address (`[…]` around IPv6) or mark; virtual port or 0; real address; real port or 0.
+    pub arguments: [String; 4],
+}
+
+/// TCP or UDP, for the checks that can use either; follows the virtual service's protocol
+/// (a fwmark service uses TCP).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A stream.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+/// `httpmethod`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HttpMethod {
+    /// The default.
+    #[default]
+    Get,
+    /// No body, so `receive` cannot match.
+    Head,
+}
+
+/// `checkcertificate`: what is asked of a TLS server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CertificateCheck {
+    /// A chain to a trusted certificate; default, but not for ldaps.
+    Chain,
+    /// The chain, and the name (`virtualhost`, else the address).
+    Name,
+    /// Nothing; default for ldaps.
+    No,
+}
+
+/// The directives of a negotiate check, as the protocol's own file interprets them.
+///
+/// Absent strings are empty, as in the original, where an empty string in the file is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Exchange {
+    /// `service`.
+    pub service: Service,
+    /// TCP or UDP, for sip, simpletcp and dns.
+    pub transport: Transport,
+    /// `request`, the real server's own or the service's, with its leading `/` (default `/`).
+    pub request: String,
+    /// Whether the request is the real server's own: only then may it be an absolute URL for http.
+    pub request_is_own: bool,
+    /// `receive`; absent means that any proper answer is right.
+    pub receive: Option<Pattern>,
+    /// `virtualhost`: Host header and TLS server name.
+    pub virtual_host: Option<String>,
+    /// `httpmethod`.
+    pub http_method: HttpMethod,
+    /// `login`, with the service's default filled in.
+    pub login: String,
+    /// `passwd`, with the service's default filled in.
+    pub passwd: String,
+    /// `database`.
+    pub database: String,
+    /// `secret`.
+    pub secret: String,
+    /// `checkcertificate`.
+    pub certificate: CertificateCheck,
+    /// `checkcafile`: certificates trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+}

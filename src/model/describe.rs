@@ -1,0 +1,264 @@
+//! What a configuration was understood as, for people: the output of `--check`.
+
+use super::{
+    AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, LogTarget, Model,
+    Netmask, RealServer, SchedFlags, Service, Settings, Step, Transport, VirtualService,
+};
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+/// Every service with its effective values, every real server with its check.
+pub fn describe(model: &Model) -> String {
+    let mut text = Text(String::new());
+    text.settings(&model.settings);
+    for service in &model.services {
+        text.service(service);
+    }
+    text.0
+}
+
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, indent: usize, line: fmt::Arguments<'_>) {
+        let mut plain = String::new();
+        let _ = plain.write_fmt(line);
+        // Strings of the file stand in it, and must not play tricks on a terminal.
+        let shown = plain.chars().flat_map(|c| {
+            let escape = c.is_control().then(|| c.escape_default());
+            escape.into_iter().flatten().chain((!c.is_control()).then_some(c))
+        });
+        self.0.extend(std::iter::repeat_n("  ", indent));
+        self.0.extend(shown);
+        self.0.push('\n');
+    }
+
+    fn settings(&mut self, settings: &Settings) {
+        match &settings.log {
+            LogTarget::File(path) => self.line(0, format_args!("log: {}", path.display())),
+            LogTarget::Syslog(facility) => self.line(0, format_args!("log: syslog, {facility}")),
+        }
+        if settings.supervised {
+            self.line(
+                0,
+                format_args!("supervised: stays in the foreground, logs to standard output"),
+            );
+        }
+        if settings.auto_reload {
+            self.line(0, format_args!("reads this file again when it has changed"));
+        }
+        if let Some(callback) = &settings.callback {
+            self.line(0, format_args!("when this file has changed: {}", callback.display()));
+        }
+        if let Some(directory) = &settings.maintenance_dir {
+            self.line(0, format_args!("maintenance: {}", directory.display()));
+        }
+        for name in &settings.execute {
+            self.line(0, format_args!("further instance: {name}"));
+        }
+    }
+
+    fn service(&mut self, service: &VirtualService) {
+        self.0.push('\n');
+        let (word, address) = (service.address.protocol_word(), service.address);
+        self.line(0, format_args!("{word} {address} (line {})", service.line));
+        self.scheduling(service);
+        self.line(1, format_args!("{}", rhythm(service)));
+        self.real_servers(service);
+        self.fallback(service);
+        self.alert(&service.alert);
+        if let Some(path) = &service.monitor_file {
+            self.line(1, format_args!("check results: {}", path.display()));
+        }
+        if !service.clean_stop {
+            self.line(1, format_args!("stays in the table when the program stops"));
+        }
+        if service.reconcile {
+            self.line(1, format_args!("changes by others are put right"));
+        }
+    }
+
+    fn scheduling(&mut self, service: &VirtualService) {
+        let mut line = format!("scheduler {}", service.scheduler);
+        let SchedFlags { flag1, flag2, flag3 } = service.sched_flags;
+        for (set, name) in [(flag1, "flag-1"), (flag2, "flag-2"), (flag3, "flag-3")] {
+            if set {
+                let _ = write!(line, " {name}");
+            }
+        }
+        if let Some(persistence) = &service.persistence {
+            let _ = write!(line, ", persistent {} s", persistence.timeout);
+            match persistence.netmask {
+                Netmask::Inet(mask) if mask.is_broadcast() => {}
+                Netmask::Inet6(128) => {}
+                Netmask::Inet(mask) => {
+                    let _ = write!(line, " for each network of {mask}");
+                }
+                Netmask::Inet6(length) => {
+                    let _ = write!(line, " for each /{length}");
+                }
+            }
+        }
+        if service.one_packet {
+            line.push_str(", each packet anew");
+        }
+        self.line(1, format_args!("{line}"));
+    }
+
+    fn real_servers(&mut self, service: &VirtualService) {
+        let checks: Vec<String> =
+            service.real_servers.iter().map(|server| check(&server.check)).collect();
+        let same = checks.windows(2).all(|pair| pair[0] == pair[1]);
+        match checks.first() {
+            None => self.line(1, format_args!("no real servers")),
+            Some(check) if same => self.line(1, format_args!("check: {check}")),
+            Some(_) => {}
+        }
+        for (server, check) in service.real_servers.iter().zip(&checks) {
+            let own = if same { String::new() } else { format!(": {check}") };
+            self.line(1, format_args!("real server {}{own}", real_server(service, server)));
+        }
+    }
+
+    fn fallback(&mut self, service: &VirtualService) {
+        if let Some(fallback) = &service.fallback {
+            let listed = fallback.listed(service.address);
+            self.line(1, format_args!("fallback {listed} {}", fallback.forwarding));
+        }
+        let Some(command) = &service.fallback_command else { return };
+        let needed = match service.fallback_minimum {
+            FallbackMinimum::Count(1) => "none is up".to_owned(),
+            minimum => format!(
+                "fewer than {} of {} are up",
+                minimum.servers(service.real_servers.len()),
+                service.real_servers.len()
+            ),
+        };
+        let argument = service.address.hook_argument();
+        let word = service.address.protocol_word();
+        self.line(1, format_args!("when {needed}: {} start {argument} {word}", command.command));
+        let mut when = String::from("otherwise");
+        if !service.fallback_hold_down.is_zero() {
+            let _ = write!(when, ", if so for {}", seconds(service.fallback_hold_down));
+        }
+        self.line(1, format_args!("{when}: {} stop {argument} {word}", command.command));
+        let retry = if command.retry { ", repeated until it succeeds" } else { "" };
+        let stop = if service.fallback_command_on_stop { ", start also on stop" } else { "" };
+        self.line(2, format_args!("for at most {}{retry}{stop}", seconds(command.timeout)));
+    }
+
+    fn alert(&mut self, alert: &AlertPolicy) {
+        if alert.to.is_empty() {
+            return;
+        }
+        let mut line = format!("mail to {}", alert.to.join(", "));
+        if let Some(server) = &alert.smtp {
+            let _ = write!(line, " through {server}");
+        }
+        if let Some(pause) = alert.frequency {
+            let _ = write!(line, ", again every {}", seconds(pause));
+        }
+        self.line(1, format_args!("{line}"));
+    }
+}
+
+fn rhythm(service: &VirtualService) -> String {
+    let mut line = format!("checked every {}", seconds(service.check_interval));
+    let _ = match service.failure_count {
+        1 => write!(line, ", dead after 1 failure"),
+        count => write!(line, ", dead after {count} failures"),
+    };
+    if service.rise_count > 1 {
+        let _ = write!(line, ", alive after {} successes", service.rise_count);
+    }
+    let dead = match (service.quiescent, service.readd_quiescent) {
+        (false, _) => "then removed",
+        (true, false) => "then weight 0",
+        (true, true) => "then weight 0, put back if somebody removes it",
+    };
+    let _ = write!(line, "; {dead}");
+    line
+}
+
+fn real_server(service: &VirtualService, server: &RealServer) -> String {
+    let mut line = format!("{} {} weight {}", server.address, server.forwarding, server.weight);
+    let listed = server.listed(service.address);
+    if listed != server.address {
+        let _ = write!(line, ", listed as {listed}");
+    }
+    if server.thresholds.upper > 0 {
+        let _ = write!(line, ", full at {} connections", server.thresholds.upper);
+        if server.thresholds.lower > 0 {
+            let _ = write!(line, " until below {}", server.thresholds.lower);
+        }
+    }
+    line
+}
+
+fn check(plan: &CheckPlan) -> String {
+    let limit = seconds(plan.timeout(Step::Full));
+    let port = plan.port;
+    match &plan.method {
+        CheckMethod::On => "none, always up".to_owned(),
+        CheckMethod::Off => "none, never used".to_owned(),
+        CheckMethod::Connect => format!("connect to port {port} within {limit}"),
+        CheckMethod::Ping { attempts: 1 } => format!("ping within {limit}"),
+        CheckMethod::Ping { attempts } => {
+            format!("ping, {attempts} times at most, each within {}", seconds(plan.check_timeout))
+        }
+        CheckMethod::External(script) => {
+            format!("exit status 0 of {} within {limit}", script.command)
+        }
+        CheckMethod::ExternalPerl(script) => {
+            format!("exit status 0 of the Perl script {} within {limit}", script.command)
+        }
+        CheckMethod::Negotiate(exchange) => negotiate(exchange, port, &limit),
+        CheckMethod::Combined { connects, exchange, .. } => {
+            format!("{}; then {connects} times connect only", negotiate(exchange, port, &limit))
+        }
+    }
+}
+
+fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
+    let row = exchange.service.row();
+    if exchange.service == Service::None {
+        return "none, always up".to_owned();
+    }
+    let mut line = row.word.to_owned();
+    if row.directives.contains(&"protocol") && exchange.transport == Transport::Udp {
+        line.push_str(" over udp");
+    }
+    let _ = write!(line, " on port {port} within {limit}");
+    if row.directives.contains(&"httpmethod") {
+        line.push_str(match exchange.http_method {
+            HttpMethod::Get => ", GET",
+            HttpMethod::Head => ", HEAD",
+        });
+    }
+    if row.directives.contains(&"httpmethod") {
+        let _ = write!(line, " {}", exchange.request);
+    } else if row.directives.contains(&"request") && exchange.request != "/" {
+        let _ = write!(line, ", request {}", exchange.request.trim_start_matches('/'));
+    }
+    if let Some(host) =
+        exchange.virtual_host.as_ref().filter(|_| row.directives.contains(&"virtualhost"))
+    {
+        let _ = write!(line, " for {host}");
+    }
+    if !exchange.login.is_empty() && row.directives.contains(&"login") {
+        let _ = write!(line, ", login {}", exchange.login);
+    }
+    let _ = write!(line, "; up: {}", row.up);
+    match &exchange.receive {
+        Some(pattern) => {
+            let _ = write!(line, "; receive {pattern:?}");
+        }
+        None if row.directives.contains(&"receive") => line.push_str("; receive not given"),
+        None => {}
+    }
+    line
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
+}

@@ -1,0 +1,211 @@
+//! A file to a model, in one step.
+
+use super::{Model, Resolver, build};
+use crate::config::{
+    Diagnostics, Found, LOGFILE, MONITORFILE, Place, Source, SourceError, Value, parse,
+};
+use annotate_snippets::Renderer;
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A configuration that was accepted.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub model: Model,
+    /// What there is to say about it: warnings only.
+    pub report: Report,
+    /// MD5 of the file's bytes.
+    pub checksum: [u8; 16],
+    /// When the file was last changed.
+    pub modified: Option<SystemTime>,
+    /// The log and monitor files it names, which the daemon has to be able to write.
+    pub files: Vec<UsedFile>,
+}
+
+/// A file that the configuration wants written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedFile {
+    /// `logfile` or `monitorfile`.
+    pub directive: &'static str,
+    /// Its path.
+    pub path: PathBuf,
+    /// Where it is named.
+    pub place: Place,
+}
+
+/// What there is to say about a file, with all that is needed to show it.
+#[derive(Debug)]
+pub struct Report {
+    /// The file, as the messages are to name it.
+    pub path: PathBuf,
+    /// Errors, warnings and notes.
+    pub diagnostics: Diagnostics,
+    text: String,
+}
+
+/// A configuration that was not accepted.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It could not be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: SourceError,
+    },
+    /// It has errors.
+    Refused(Report),
+}
+
+/// Reads, parses and resolves a file.
+///
+/// # Errors
+/// When it cannot be read, or has errors; all of them are in the report.
+pub fn load(path: &Path, resolver: &dyn Resolver) -> Result<Loaded, LoadError> {
+    let source = Source::read(path)
+        .map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
+    load_source(path, source, resolver)
+}
+
+/// [`load`] for a text that has been read already; `path` is for messages.
+///
+/// # Errors
+/// When it has errors.
+pub fn load_source(
+    path: &Path,
+    source: Source,
+    resolver: &dyn Resolver,
+) -> Result<Loaded, LoadError> {
+    let (ast, mut diagnostics) = parse(&source.text);
+    let (model, more) = build(&ast, resolver);
+    diagnostics.append(more);
+    let files = used_files(&ast);
+    drop(ast);
+    let refused = diagnostics.has_errors();
+    let report = Report { path: path.to_owned(), diagnostics, text: source.text };
+    match model {
+        Some(model) if !refused => Ok(Loaded {
+            model,
+            report,
+            checksum: source.checksum,
+            modified: source.modified,
+            files,
+        }),
+        _ => Err(LoadError::Refused(report)),
+    }
+}
+
+impl Loaded {
+    /// Asks whether the log and monitor files can be appended to, without opening or making any:
+    /// what only asks (`status`, `--check`) must leave nothing behind.
+    ///
+    /// # Errors
+    /// With the original's message about the ones that cannot.
+    pub fn check_files(mut self) -> Result<Self, LoadError> {
+        for file in &self.files {
+            let Err(cause) = appendable(&file.path) else { continue };
+            let path = file.path.display();
+            let text = if file.directive == LOGFILE.name {
+                format!("unable to open logfile: {path}")
+            } else {
+                format!("unable to open monitorfile {path}: {}", cause.desc())
+            };
+            let found = Found::Line(file.place.line);
+            self.report.diagnostics.error(found, &file.place, text);
+        }
+        if self.report.diagnostics.has_errors() {
+            return Err(LoadError::Refused(self.report));
+        }
+        Ok(self)
+    }
+}
+
+fn appendable(path: &Path) -> Result<(), Errno> {
+    if path.is_dir() {
+        return Err(Errno::EISDIR);
+    }
+    match access(path, AccessFlags::W_OK) {
+        Err(Errno::ENOENT) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            access(parent.unwrap_or(Path::new(".")), AccessFlags::W_OK | AccessFlags::X_OK)
+        }
+        result => result,
+    }
+}
+
+fn used_files(ast: &crate::config::Ast<'_>) -> Vec<UsedFile> {
+    let sections = ast.sections.iter().flat_map(|section| &section.directives);
+    let directives = ast.globals.iter().chain(sections);
+    let named = directives.filter(|directive| [&LOGFILE, &MONITORFILE].contains(&directive.row));
+    named
+        .filter_map(|directive| match &directive.value {
+            // A log that is no path is a syslog facility.
+            Value::Text(path) if *directive.row != LOGFILE || path.starts_with('/') => {
+                Some(UsedFile {
+                    directive: directive.row.name,
+                    path: PathBuf::from(path.as_ref()),
+                    place: directive.place.clone(),
+                })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+impl Report {
+    /// Everything, for standard error: each in the original's form, errors also with the line and
+    /// the place in it.
+    pub fn render(&self, pid: u32, renderer: &Renderer) -> String {
+        let mut out = String::new();
+        for diagnostic in self.diagnostics.iter() {
+            out.push_str(&diagnostic.one_line(pid, &self.path));
+            out.push('\n');
+            if let Some(snippet) = diagnostic.snippet(&self.path, &self.text, renderer) {
+                out.push_str(&snippet);
+                out.push_str("\n\n");
+            }
+        }
+        out
+    }
+
+    /// Everything in the original's form, one message each, for the log.
+    pub fn messages(&self, pid: u32) -> impl Iterator<Item = String> {
+        self.diagnostics.iter().map(move |diagnostic| diagnostic.one_line(pid, &self.path))
+    }
+}
+
+impl LoadError {
+    /// As [`Report::render`].
+    pub fn render(&self, pid: u32, renderer: &Renderer) -> String {
+        match self {
+            Self::Refused(report) => report.render(pid, renderer),
+            Self::Unreadable { .. } => self.messages(pid).map(|message| message + "\n").collect(),
+        }
+    }
+
+    /// As [`Report::messages`].
+    pub fn messages(&self, pid: u32) -> Box<dyn Iterator<Item = String> + '_> {
+        match self {
+            Self::Refused(report) => Box::new(report.messages(pid)),
+            Self::Unreadable { path, .. } => Box::new(std::iter::once(format!(
+                "Error [{pid}]: can not open file {}",
+                path.display()
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, cause } => write!(f, "read {}: {cause}", path.display()),
+            Self::Refused(report) => write!(f, "{} has errors", report.path.display()),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -1,0 +1,40 @@
+//! The validated model: what a configuration means, with every name resolved and every default
+//! filled in. Built once from the syntax tree, then trusted.
+
+mod address;
+mod build;
+mod check_plan;
+mod describe;
+mod load;
+mod pattern;
+mod policy;
+mod real_server;
+mod resolver;
+mod service;
+mod virtual_service;
+
+pub use address::{DestinationAddress, Family, Protocol, ServiceAddress};
+pub use build::build;
+pub use check_plan::{
+    CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, Script, Step, Transport,
+};
+pub use describe::describe;
+pub use load::{LoadError, Loaded, Report, UsedFile, load, load_source};
+pub use pattern::{Pattern, PatternError};
+pub use policy::{
+    AlertPolicy, FallbackCommand, FallbackMinimum, HookArgument, LogTarget, Settings, Status,
+    StatusSet,
+};
+pub use real_server::{Fallback, ForwardingMethod, RealServer, Thresholds, listed_address};
+pub use resolver::{MemoryResolver, ResolveError, Resolver, SystemResolver};
+pub use service::{SERVICES, Service, ServiceRow};
+pub use virtual_service::{Netmask, Persistence, SchedFlags, VirtualService};
+
+/// A whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Model {
+    /// The global directives.
+    pub settings: Settings,
+    /// The virtual services in the order of the file; addresses are distinct.
+    pub services: Vec<VirtualService>,
+}

@@ -1,0 +1,284 @@
+//! Where names in a configuration become addresses, ports and files.
+
+use super::{Family, Protocol};
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Everything that building a model asks of the machine.
+pub trait Resolver {
+    /// The first address of this family that the name has.
+    ///
+    /// # Errors
+    /// When it has none.
+    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError>;
+
+    /// The port of a service name; `None` for any protocol.
+    ///
+    /// # Errors
+    /// When the name is not known for the protocol.
+    fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError>;
+
+    /// This machine's name, for default logins.
+    fn host_name(&self) -> String;
+
+    /// Whether there is a directory of this name.
+    fn is_directory(&self, path: &Path) -> bool;
+
+    /// Whether the file holds certificates that can be read.
+    ///
+    /// # Errors
+    /// The reason why not.
+    fn certificates(&self, path: &Path) -> Result<(), ResolveError>;
+}
+
+/// A name that stands for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolveError(pub String);
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ResolveError {}
+
+/// An address that is written as such, in the forms that inet_aton(3) knows for IPv4: `127.1`,
+/// `0x7f000001`, a plain number; an empty one is the loopback address.
+pub(super) fn literal(text: &str, family: Family) -> Option<IpAddr> {
+    match family {
+        Family::Inet if text.is_empty() => Some(Ipv4Addr::LOCALHOST.into()),
+        Family::Inet6 if text.is_empty() => Some(Ipv6Addr::LOCALHOST.into()),
+        Family::Inet => Ipv4Addr::from_str(text).ok().or_else(|| inet_aton(text)).map(IpAddr::V4),
+        Family::Inet6 => Ipv6Addr::from_str(text).ok().map(IpAddr::V6),
+    }
+}
+
+/// One to four numbers, decimal, octal after `0`, hexadecimal after `0x`; the last one fills what
+/// is left of the address.
+pub(super) fn inet_aton(text: &str) -> Option<Ipv4Addr> {
+    let mut parts = Vec::with_capacity(4);
+    for part in text.split('.') {
+        if parts.len() == 4 {
+            return None;
+        }
+        parts.push(aton_number(part)?);
+    }
+    let (last, bytes) = parts.split_last()?;
+    if bytes.iter().any(|byte| *byte > 255) || *last > u64::from(u32::MAX) >> (8 * bytes.len()) {
+        return None;
+    }
+    let high = bytes.iter().enumerate().fold(0, |sum, (i, byte)| sum | byte << (24 - 8 * i));
+    u32::try_from(high | last).ok().map(Ipv4Addr::from)
+}
+
+fn aton_number(part: &str) -> Option<u64> {
+    let (digits, radix) = match part.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&part[2..], 16),
+        [b'0', _, ..] => (&part[1..], 8),
+        _ => (part, 10),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if plain { u64::from_str_radix(digits, radix).ok() } else { None }
+}
+
+/// The system's names: getaddrinfo(3), /etc/services, the file system.
+#[derive(Debug, Default)]
+pub struct SystemResolver {
+    services: Services,
+}
+
+impl SystemResolver {
+    /// Reads /etc/services; without it, only numeric ports are known.
+    pub fn new() -> Self {
+        let text = read_bounded(Path::new("/etc/services"), 4 << 20).unwrap_or_default();
+        Self { services: Services::parse(&String::from_utf8_lossy(&text)) }
+    }
+}
+
+fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Resolver for SystemResolver {
+    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError> {
+        if let Some(address) = literal(name, family) {
+            return Ok(address);
+        }
+        let mut found =
+            (name, 0).to_socket_addrs().map_err(|error| ResolveError(error.to_string()))?;
+        found
+            .find(|address| Family::of(address.ip()) == family)
+            .map(|address| address.ip())
+            .ok_or_else(|| ResolveError("no address of this family".to_owned()))
+    }
+
+    fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {
+        self.services.port(name, protocol)
+    }
+
+    fn host_name(&self) -> String {
+        std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| {
+            nix::unistd::gethostname()
+                .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+        })
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn certificates(&self, path: &Path) -> Result<(), ResolveError> {
+        if !path.is_file() {
+            return Err(ResolveError("no such file".to_owned()));
+        }
+        let pem = read_bounded(path, 16 << 20).map_err(|error| ResolveError(error.to_string()))?;
+        match openssl::x509::X509::stack_from_pem(&pem) {
+            Ok(certificates) if !certificates.is_empty() => Ok(()),
+            _ => Err(ResolveError("no certificates in it".to_owned())),
+        }
+    }
+}
+
+/// A table like /etc/services.
+#[derive(Debug, Default)]
+struct Services(Vec<(String, u16, String)>);
+
+impl Services {
+    /// Reads `NAME PORT/PROTOCOL ALIAS…` lines; what is no such line is left out.
+    fn parse(text: &str) -> Self {
+        let mut rows = Vec::new();
+        for line in text.lines() {
+            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+            let (Some(name), Some(address)) = (words.next(), words.next()) else { continue };
+            let Some((port, protocol)) = address.split_once('/') else { continue };
+            let Ok(port) = port.parse() else { continue };
+            for name in std::iter::once(name).chain(words) {
+                rows.push((name.to_owned(), port, protocol.to_owned()));
+            }
+        }
+        Self(rows)
+    }
+
+    fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {
+        let word = match protocol {
+            Some(Protocol::Tcp) => Some("tcp"),
+            Some(Protocol::Udp) => Some("udp"),
+            None => None,
+        };
+        let fits =
+            |row: &&(String, u16, String)| row.0 == name && word.is_none_or(|word| row.2 == word);
+        self.0
+            .iter()
+            .find(fits)
+            .map(|row| row.1)
+            .ok_or_else(|| ResolveError("not in /etc/services for this protocol".to_owned()))
+    }
+}
+
+/// Names given beforehand; for tests and for trying a file without the network.
+#[derive(Debug, Default)]
+pub struct MemoryResolver {
+    hosts: HashMap<String, IpAddr>,
+    services: Services,
+    directories: Vec<PathBuf>,
+    certificates: Vec<PathBuf>,
+}
+
+impl MemoryResolver {
+    /// Knows the services of the given text, which is written like /etc/services.
+    pub fn new(services: &str) -> Self {
+        Self { services: Services::parse(services), ..Self::default() }
+    }
+
+    /// With one more host.
+    #[must_use]
+    pub fn host(mut self, name: &str, address: IpAddr) -> Self {
+        self.hosts.insert(name.to_owned(), address);
+        self
+    }
+
+    /// With one more directory.
+    #[must_use]
+    pub fn directory(mut self, path: &str) -> Self {
+        self.directories.push(path.into());
+        self
+    }
+
+    /// With one more file of certificates.
+    #[must_use]
+    pub fn certificate_file(mut self, path: &str) -> Self {
+        self.certificates.push(path.into());
+        self
+    }
+}
+
+impl Resolver for MemoryResolver {
+    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError> {
+        literal(name, family)
+            .or_else(|| self.hosts.get(name).copied().filter(|at| Family::of(*at) == family))
+            .ok_or_else(|| ResolveError("unknown name".to_owned()))
+    }
+
+    fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {
+        self.services.port(name, protocol)
+    }
+
+    fn host_name(&self) -> String {
+        "director.example.com".to_owned()
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        self.directories.iter().any(|known| known == path)
+    }
+
+    fn certificates(&self, path: &Path) -> Result<(), ResolveError> {
+        if self.certificates.iter().any(|known| known == path) {
+            return Ok(());
+        }
+        Err(ResolveError("no such file".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_forms_of_ipv4_addresses_are_read() {
+        for (text, address) in [
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("127.1", Some("127.0.0.1")),
+            ("1.2.3", Some("1.2.0.3")),
+            ("5060", Some("0.0.19.196")),
+            ("010.0.0.01", Some("8.0.0.1")),
+            ("0x7f.1", Some("127.0.0.1")),
+            ("4294967295", Some("255.255.255.255")),
+            ("4294967296", None),
+            ("999.1.1.1", None),
+            ("1.2.3.4.5", None),
+            ("1..2", None),
+            ("+1", None),
+            ("", Some("127.0.0.1")),
+        ] {
+            let expected = address.map(|address| address.parse().unwrap());
+            assert_eq!(literal(text, Family::Inet), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn services_are_found_by_name_alias_and_protocol() {
+        let services = Services::parse("http 80/tcp www # web\ntftp 69/udp\njunk\nx 99999/tcp\n");
+        assert_eq!(services.port("www", Some(Protocol::Tcp)), Ok(80));
+        assert_eq!(services.port("tftp", None), Ok(69));
+        assert!(services.port("tftp", Some(Protocol::Tcp)).is_err());
+        assert!(services.port("x", None).is_err());
+    }
+}

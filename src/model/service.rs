@@ -1,0 +1,263 @@
+//! The table of services that a negotiate check can speak: one row each.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `service`: the protocol of a negotiate check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Service {
+    /// RFC 1035
+    Dns,
+    /// RFC 959
+    Ftp,
+    /// RFC 9112
+    Http,
+    /// RFC 9112 over TLS
+    Https,
+    /// RFC 9112, absolute-form requests
+    HttpProxy,
+    /// RFC 3501
+    Imap,
+    /// RFC 3501 over TLS
+    Imaps,
+    /// RFC 4511
+    Ldap,
+    /// RFC 4511 over TLS
+    Ldaps,
+    /// MySQL and MariaDB
+    Mysql,
+    /// RFC 3977
+    Nntp,
+    /// No check: always up.
+    None,
+    /// RFC 5905; an addition to the original's services
+    Ntp,
+    /// Oracle Database
+    Oracle,
+    /// PostgreSQL
+    Pgsql,
+    /// RFC 1939
+    Pop,
+    /// RFC 1939 over TLS
+    Pops,
+    /// RFC 2865
+    Radius,
+    /// A string sent, a pattern expected
+    Simpletcp,
+    /// RFC 3261
+    Sip,
+    /// RFC 5321
+    Smtp,
+    /// RFC 6409
+    Submission,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct ServiceRow {
+    /// The service.
+    pub service: Service,
+    /// Its word in the configuration.
+    pub word: &'static str,
+    /// Default port; a virtual service on this port has this service by default. `None`: no default.
+    pub port: Option<u16>,
+    /// The directives it reads, beside checkport and the timeouts.
+    pub directives: &'static [&'static str],
+    /// What counts as up, for manual and `--check`.
+    pub up: &'static str,
+}
+
+/// The services in the order of the configuration's error message, additions last.
+pub const SERVICES: &[ServiceRow] = &[
+    row(
+        Service::Dns,
+        "dns",
+        Some(53),
+        &["request", "receive", "protocol"],
+        "a record of the answer matches receive",
+    ),
+    row(
+        Service::Ftp,
+        "ftp",
+        Some(21),
+        &["request", "receive", "login", "passwd"],
+        "login accepted; the file request matches receive, if receive is given",
+    ),
+    row(
+        Service::Http,
+        "http",
+        Some(80),
+        &["request", "receive", "virtualhost", "httpmethod"],
+        "status 2xx and the body matches receive",
+    ),
+    row(
+        Service::Https,
+        "https",
+        Some(443),
+        &["request", "receive", "virtualhost", "httpmethod", "checkcertificate", "checkcafile"],
+        "certificate trusted, status 2xx and the body matches receive",
+    ),
+    row(
+        Service::HttpProxy,
+        "http_proxy",
+        Some(3128),
+        &["request", "receive", "httpmethod"],
+        "the URL request, fetched through the proxy, answers status 2xx and a body that matches receive",
+    ),
+    row(
+        Service::Imap,
+        "imap",
+        Some(143),
+        &["login", "passwd"],
+        "greeting OK or PREAUTH; login accepted, if login is given",
+    ),
+    row(
+        Service::Imaps,
+        "imaps",
+        Some(993),
+        &["login", "passwd", "virtualhost", "checkcertificate", "checkcafile"],
+        "as imap, over TLS",
+    ),
+    row(
+        Service::Ldap,
+        "ldap",
+        Some(389),
+        &["request", "receive", "login", "passwd"],
+        "exactly one entry at the base request, and its name matches receive",
+    ),
+    row(
+        Service::Ldaps,
+        "ldaps",
+        Some(636),
+        &[
+            "request",
+            "receive",
+            "login",
+            "passwd",
+            "virtualhost",
+            "checkcertificate",
+            "checkcafile",
+        ],
+        "as ldap, over TLS",
+    ),
+    row(
+        Service::Mysql,
+        "mysql",
+        Some(3306),
+        &["request", "login", "passwd", "database"],
+        "the statement request returns a row",
+    ),
+    row(Service::Nntp, "nntp", Some(119), &[], "the greeting begins with 2"),
+    row(Service::None, "none", None, &[], "always"),
+    row(
+        Service::Oracle,
+        "oracle",
+        Some(1521),
+        &["request", "login", "passwd", "database"],
+        "the statement request returns a row",
+    ),
+    row(
+        Service::Pop,
+        "pop",
+        Some(110),
+        &["login", "passwd"],
+        "greeting +OK; login accepted, if login is given",
+    ),
+    row(
+        Service::Pops,
+        "pops",
+        Some(995),
+        &["login", "passwd", "virtualhost", "checkcertificate", "checkcafile"],
+        "as pop, over TLS",
+    ),
+    row(
+        Service::Radius,
+        "radius",
+        Some(1812),
+        &["login", "passwd", "secret"],
+        "Access-Accept with a valid authenticator",
+    ),
+    row(
+        Service::Pgsql,
+        "pgsql",
+        Some(5432),
+        &["request", "login", "passwd", "database"],
+        "the statement request returns a row",
+    ),
+    row(
+        Service::Simpletcp,
+        "simpletcp",
+        None,
+        &["request", "receive", "protocol"],
+        "a line of the answer matches receive; any answer, if receive is not given",
+    ),
+    row(
+        Service::Sip,
+        "sip",
+        Some(5060),
+        &["login", "protocol"],
+        "the answer to OPTIONS begins with SIP/2.0 200 OK",
+    ),
+    row(Service::Smtp, "smtp", Some(25), &[], "greeting and EHLO or HELO accepted"),
+    row(Service::Submission, "submission", Some(587), &[], "as smtp"),
+    row(Service::Ntp, "ntp", Some(123), &[], "a synchronised server's answer to our question"),
+];
+
+const fn row(
+    service: Service,
+    word: &'static str,
+    port: Option<u16>,
+    directives: &'static [&'static str],
+    up: &'static str,
+) -> ServiceRow {
+    ServiceRow { service, word, port, directives, up }
+}
+
+impl Service {
+    /// The service's row of [`SERVICES`].
+    pub fn row(self) -> &'static ServiceRow {
+        SERVICES.iter().find(|row| row.service == self).expect("every service has a row")
+    }
+
+    /// The service that a virtual service on this port has by default.
+    pub fn of_port(port: u16) -> Self {
+        SERVICES.iter().find(|row| row.port == Some(port)).map_or(Self::None, |row| row.service)
+    }
+
+    /// Whether `checktimeout` bounds its negotiate check, instead of `negotiatetimeout`.
+    // compat: the original's alarm for these two is checktimeout (spec 4.3)
+    pub fn uses_check_timeout(self) -> bool {
+        matches!(self, Self::Ldap | Self::Ldaps | Self::Radius)
+    }
+}
+
+impl FromStr for Service {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        SERVICES.iter().find(|row| row.word == word).map(|row| row.service).ok_or(())
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_ports_find_their_service() {
+        for row in SERVICES {
+            assert_eq!(row.word.parse(), Ok(row.service));
+            if let Some(port) = row.port {
+                assert_eq!(Service::of_port(port), row.service);
+            }
+        }
+        assert_eq!(Service::of_port(8080), Service::None);
+        assert_eq!("HTTP".parse::<Service>(), Err(()));
+    }
+}

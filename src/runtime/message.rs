@@ -1,0 +1,39 @@
+//! What the other threads tell the owner thread.
+
+use super::owner::Configuration;
+use crate::director::Checked;
+use crate::hook::HookReport;
+use crate::model::DestinationAddress;
+use crate::status::StatusReport;
+use std::collections::HashSet;
+use std::sync::mpsc::Sender;
+
+/// A configuration that has been read again.
+pub(super) struct Loaded {
+    /// What it says.
+    pub(super) configuration: Configuration,
+    /// The servers that have a file in its `maintenancedir`.
+    pub(super) maintenance: HashSet<DestinationAddress>,
+}
+
+/// A message to the owner thread.
+pub(super) enum Message {
+    /// Checks have their outcomes.
+    Checked(Vec<Checked>),
+    /// A run of a fallback command is over.
+    Hook(HookReport),
+    /// The servers that have a file in `maintenancedir` are now these.
+    Maintenance(HashSet<DestinationAddress>),
+    /// The configuration's file has changed on disk.
+    FileChanged,
+    /// The configuration has been read again.
+    Loaded(Box<Result<Loaded, String>>),
+    /// HUP.
+    Reload,
+    /// TERM and its like: the signal's name without SIG.
+    Terminate(&'static str),
+    /// Somebody asks for the status.
+    Status(Sender<StatusReport>),
+    /// Somebody asks for the table in the form of `ipvsadm -Ln`.
+    Listing(Sender<String>),
+}

@@ -1,0 +1,128 @@
+//! A check as the program runs it, with its directives as a builder.
+
+use crate::server::LOOPBACKS;
+use ldirectord::check::{self, CheckOutcome, Deadline};
+use ldirectord::model::{
+    CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, Pattern, Service, Step,
+    Transport,
+};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Generous: only a check that fails by timeout ever waits so long, and it says so itself.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A check that is being described.
+#[derive(Clone)]
+pub(crate) struct Check {
+    exchange: Exchange,
+    port: u16,
+    timeout: Duration,
+}
+
+impl Check {
+    pub(crate) fn new(service: Service, port: u16) -> Self {
+        let certificate = match service {
+            Service::Ldaps => CertificateCheck::No,
+            _ => CertificateCheck::Chain,
+        };
+        let exchange = Exchange {
+            service,
+            transport: Transport::Tcp,
+            request: "/".to_owned(),
+            request_is_own: false,
+            receive: None,
+            virtual_host: None,
+            http_method: HttpMethod::Get,
+            login: String::new(),
+            passwd: String::new(),
+            database: String::new(),
+            secret: String::new(),
+            certificate,
+            ca_file: None,
+        };
+        Self { exchange, port, timeout: TIMEOUT }
+    }
+
+    pub(crate) fn login(mut self, login: &str, passwd: &str) -> Self {
+        self.exchange.login = login.to_owned();
+        self.exchange.passwd = passwd.to_owned();
+        self
+    }
+
+    pub(crate) fn request(mut self, request: &str) -> Self {
+        self.exchange.request = format!("/{request}");
+        self
+    }
+
+    pub(crate) fn receive(mut self, pattern: &str) -> Self {
+        self.exchange.receive = Some(Pattern::new(pattern).unwrap());
+        self
+    }
+
+    pub(crate) fn database(mut self, database: &str) -> Self {
+        self.exchange.database = database.to_owned();
+        self
+    }
+
+    pub(crate) fn secret(mut self, secret: &str) -> Self {
+        self.exchange.secret = secret.to_owned();
+        self
+    }
+
+    pub(crate) fn transport(mut self, transport: Transport) -> Self {
+        self.exchange.transport = transport;
+        self
+    }
+
+    pub(crate) fn virtual_host(mut self, name: &str) -> Self {
+        self.exchange.virtual_host = Some(name.to_owned());
+        self
+    }
+
+    pub(crate) fn certificate(mut self, check: CertificateCheck) -> Self {
+        self.exchange.certificate = check;
+        self
+    }
+
+    pub(crate) fn ca_file(mut self, file: &Path) -> Self {
+        self.exchange.ca_file = Some(file.to_owned());
+        self
+    }
+
+    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// `up`, or the failure as it is logged.
+    pub(crate) fn run_at(&self, address: IpAddr) -> String {
+        let plan = CheckPlan {
+            address,
+            port: self.port,
+            check_timeout: self.timeout,
+            negotiate_timeout: self.timeout,
+            method: CheckMethod::Negotiate(Arc::new(self.exchange.clone())),
+        };
+        let deadline = Deadline::after(plan.timeout(Step::Full));
+        match check::run(&plan, Step::Full, None, deadline) {
+            CheckOutcome::Up(_) => "up".to_owned(),
+            CheckOutcome::Down(failure) => failure.to_string(),
+        }
+    }
+
+    /// Asserts the outcome over IPv4 and IPv6: `up`, or how the failure begins.
+    #[track_caller]
+    pub(crate) fn expect(&self, expected: &str) {
+        for address in LOOPBACKS {
+            let outcome = self.run_at(address);
+            assert!(
+                outcome == expected || (expected != "up" && outcome.starts_with(expected)),
+                "{address}: {outcome:?}, expected {expected:?}\n{:?}",
+                self.exchange
+            );
+        }
+    }
+}

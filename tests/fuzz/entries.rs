@@ -1,0 +1,145 @@
+//! What a fuzz target calls: one function for each protocol, with what a server says.
+//!
+//! The corpus test calls the same functions.
+
+use ldirectord::check::{converse, dns, ftp, ntp, radius, sip};
+use ldirectord::config;
+use ldirectord::model::{CertificateCheck, Exchange, HttpMethod, Pattern, Service, Transport};
+use std::io::{self, Read, Write};
+
+/// A target's name and its function.
+pub type Entry = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const ENTRIES: &[Entry] = &[
+    ("config", config),
+    ("dns", dns),
+    ("ftp", ftp),
+    ("http", http),
+    ("imap", imap),
+    ("ldap", ldap),
+    ("mysql", mysql),
+    ("nntp", nntp),
+    ("ntp", ntp),
+    ("pgsql", pgsql),
+    ("pop", pop),
+    ("radius", radius),
+    ("simpletcp", simpletcp),
+    ("sip", sip),
+    ("smtp", smtp),
+];
+
+pub fn http(said: &[u8]) {
+    talk(Service::Http, said);
+}
+
+pub fn imap(said: &[u8]) {
+    talk(Service::Imap, said);
+}
+
+pub fn ldap(said: &[u8]) {
+    talk(Service::Ldap, said);
+}
+
+pub fn mysql(said: &[u8]) {
+    talk(Service::Mysql, said);
+}
+
+pub fn nntp(said: &[u8]) {
+    talk(Service::Nntp, said);
+}
+
+pub fn pgsql(said: &[u8]) {
+    talk(Service::Pgsql, said);
+}
+
+pub fn pop(said: &[u8]) {
+    talk(Service::Pop, said);
+}
+
+pub fn simpletcp(said: &[u8]) {
+    talk(Service::Simpletcp, said);
+}
+
+pub fn smtp(said: &[u8]) {
+    talk(Service::Smtp, said);
+}
+
+pub fn sip(said: &[u8]) {
+    let _ = sip::judge(said);
+    talk(Service::Sip, said);
+}
+
+pub fn dns(said: &[u8]) {
+    for kind in [dns::Kind::A, dns::Kind::Mx, dns::Kind::Txt] {
+        if let Ok(query) = dns::Query::numbered(7, "www.example", kind) {
+            let _ = query.records(said);
+        }
+    }
+    let _ = dns::search_domains(&String::from_utf8_lossy(said));
+}
+
+pub fn ntp(said: &[u8]) {
+    let _ = ntp::judge(said, [0; 8]);
+}
+
+pub fn radius(said: &[u8]) {
+    let request = radius::Request { identifier: 0, authenticator: [0; 16], secret: b"secret" };
+    let _ = request.judge(said);
+}
+
+pub fn ftp(said: &[u8]) {
+    let text = String::from_utf8_lossy(said);
+    let _ = ftp::pasv_port(&text);
+    let _ = ftp::epsv_port(&text);
+}
+
+/// A configuration is read from a file, not from a server; it is as little to be trusted.
+pub fn config(text: &[u8]) {
+    let source = config::Source::from_bytes(text.to_vec());
+    let _ = config::parse(&source.text);
+}
+
+fn talk(service: Service, said: &[u8]) {
+    // A `!` before what is said means that the check logs in, so that both ways are searched.
+    let (login, said) = match said.split_first() {
+        Some((b'!', rest)) => ("me", rest),
+        _ => ("", said),
+    };
+    let exchange = Exchange {
+        service,
+        transport: Transport::Tcp,
+        request: "/x".to_owned(),
+        request_is_own: false,
+        receive: Pattern::new("o.e").ok(),
+        virtual_host: None,
+        http_method: HttpMethod::Get,
+        login: login.to_owned(),
+        passwd: "secret".to_owned(),
+        database: String::new(),
+        secret: "secret".to_owned(),
+        certificate: CertificateCheck::No,
+        ca_file: None,
+    };
+    let _ = converse(&exchange, Says(io::Cursor::new(said.to_vec())));
+}
+
+/// A server that says this, whatever it hears.
+#[derive(Debug)]
+struct Says(io::Cursor<Vec<u8>>);
+
+impl Read for Says {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Says {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+# ldirectord-rs. `make help` explains every command.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+CASE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build release check test lint demo demo-kernel bench fuzz deny install clean
+.PHONY: compat compat-record compat-both man musl deb
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+deps: ## what the build needs from Debian: C compiler, OpenSSL and PCRE2 headers (as root: installed)
+	@tests/deps build
+
+build: deps ## the programs, with debug checks
+	$(CARGO) build --workspace
+
+release: deps ## the programs as they are shipped
+	$(CARGO) build --release
+
+lint: deps ## format and clippy, no warning allowed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features oracle -- -D warnings
+
+check: deps ## everything that needs neither root nor packages nor the lab
+	@tests/all check
+
+test: deps ## everything that .ci/run runs: format, clippy, unit, integration, real servers, lab
+	@tests/all test
+
+demo: build ## three small web servers, the director and the memory table: 30 s, no root
+	@examples/demo
+
+demo-kernel: build ## the same on real ip_vs with real forwarded connections, in the lab
+	@tests/lab/demo
+
+compat: build ## ours against what the original did, CASE=… for some (as root)
+	@target/debug/compat run $(CASE)
+
+compat-record: build ## records what the original does, CASE=… for some (as root)
+	@target/debug/compat record $(CASE)
+
+compat-both: build ## the original against its own records, then ours
+	@target/debug/compat both $(CASE)
+
+bench: release ## CPU per check, time to see a death, start and reload, against the original and keepalived
+	@compat/bench/run
+
+fuzz: deps ## each fuzz target for a short time (needs cargo-fuzz and a nightly toolchain)
+	@tests/fuzz/run
+
+deny: ## licences and advisories of the dependencies (needs cargo-deny)
+	$(CARGO) deny check
+
+install: ## copies what `make release` built, with manual, units and agents, below DESTDIR (as root: the system)
+	@compat/dist/install --programs target/release $(DESTDIR)/
+
+deb: release ## the Debian package, in target/debian
+	@compat/dist/build-deb
+
+musl: ## the programs as static files, in target/*-linux-musl/release
+	@compat/dist/build-musl
+
+man: ## checks the manual pages' markup (as root: installs mandoc)
+	@tests/deps mandoc
+	mandoc -Tlint -W warning man/*.[1-8]
+
+clean: ## removes what was built
+	$(CARGO) clean

@@ -343,12 +343,13 @@ fn systemd_is_told() {
 fn hooks_get_a_clean_process_and_run_once_per_change() {
     let (machine, listener) = machine("", "");
     let calls = machine.path("calls");
+    // The masks are those of grep, which inherits them: the shell blocks its own while it starts it.
     let hook = machine.program(
         "hook",
         &format!(
             "echo \"$*\" >> {calls}\n\
              ls -l /proc/$$/fd > {calls}.fds\n\
-             grep -E '^Sig(Blk|Ign)' /proc/$$/status > {calls}.signals"
+             grep -E '^Sig(Blk|Ign)' /proc/self/status > {calls}.signals"
         ),
     );
     let own = format!("\tfallbackcommand={hook}\n");

@@ -6,7 +6,7 @@ CASE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build release check test lint demo demo-kernel bench fuzz deny install clean
-.PHONY: compat compat-record compat-both man musl deb
+.PHONY: compat compat-record compat-both lab-anycast demo-anycast man musl deb
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,6 +35,12 @@ demo: build ## three small web servers, the director and the memory table: 30 s,
 
 demo-kernel: build ## the same on real ip_vs with real forwarded connections, in the lab
 	@tests/lab/demo
+
+demo-anycast: build ## two sites behind one anycast address, and who answers while things break: live, in the lab
+	@tests/lab/anycast/run demo
+
+lab-anycast: build ## every failure of the anycast sites, ours and the original; writes compat/RECOVERY.md (half an hour)
+	@tests/lab/anycast/run full
 
 compat: build ## ours against what the original did, CASE=… for some (as root)
 	@target/debug/compat run $(CASE)

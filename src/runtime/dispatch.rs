@@ -33,12 +33,12 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Starts the dialer; workers start as they are needed.
+    /// Starts the dialer and the pool; workers start as they are needed.
     ///
     /// # Errors
-    /// When the dialer cannot be started.
+    /// When a thread of theirs cannot be started.
     pub(super) fn start(owner: Sender<Message>) -> io::Result<Self> {
-        let pool = Pool::new(MAX_WORKERS);
+        let pool = Pool::start(MAX_WORKERS)?;
         let (workers, answers) = (pool.clone(), owner.clone());
         let answer = move |dialled: Vec<Dialled<Job>>| {
             let checked: Vec<Checked> = dialled

@@ -1,11 +1,23 @@
-//! The worker pool: synchronous threads, started when a job is ready and none is idle.
+//! The worker pool: synchronous threads that grow with what goes on waiting.
+//!
+//! Most exchanges take less time than starting a thread does, so a job that finds nobody idle waits
+//! a moment for a worker that is about to be free. Only a job that has waited [`PATIENCE`] gets a
+//! new worker, from a thread that does nothing else: workers that all hang cannot start others.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Workers at most. A server that accepts and then hangs costs one of them until its deadline.
 pub(super) const MAX_WORKERS: usize = 1024;
+
+/// How long a job waits for a worker that there is before a new one is started.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// How long no worker is started after the system refused one.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// A worker that has had nothing to do for this long ends.
 const IDLE: Duration = Duration::from_secs(10);
@@ -19,50 +31,48 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
-    max: usize,
 }
 
 struct Shared {
     state: Mutex<State>,
+    /// For idle workers: there is a job.
     ready: Condvar,
+    /// For the starter: somebody waits and nobody is idle.
+    short: Condvar,
+    max: usize,
 }
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// The jobs that wait, each with the time since when.
+    jobs: VecDeque<(Instant, Job)>,
     idle: usize,
     workers: usize,
+    /// Whether the starter sleeps until somebody waits.
+    starter_sleeps: bool,
 }
 
 impl Pool {
-    /// A pool of at most `max` workers; none is started yet.
-    pub(super) fn new(max: usize) -> Self {
-        let shared = Shared { state: Mutex::default(), ready: Condvar::new() };
-        Self { shared: Arc::new(shared), max }
+    /// A pool of at most `max` workers, none of them started yet.
+    ///
+    /// # Errors
+    /// When the kernel has no thread left for the one that starts workers.
+    pub(super) fn start(max: usize) -> io::Result<Self> {
+        let (state, ready, short) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { state, ready, short, max });
+        let starter = Arc::clone(&shared);
+        thread::Builder::new().name("starter".to_owned()).spawn(move || starter.start_workers())?;
+        Ok(Self { shared })
     }
 
     /// Runs a job on a worker, as soon as one is free. A job must not panic.
     pub(super) fn submit(&self, job: Job) {
         let mut state = self.shared.lock();
-        state.jobs.push_back(job);
+        state.jobs.push_back((Instant::now(), job));
         if state.idle >= state.jobs.len() {
             self.shared.ready.notify_one();
-            return;
-        }
-        if state.workers >= self.max {
-            return;
-        }
-        state.workers += 1;
-        let name = format!("worker {}", state.workers);
-        drop(state);
-        let shared = Arc::clone(&self.shared);
-        let spawned =
-            std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || shared.work());
-        if let Err(error) = spawned {
-            let mut state = self.shared.lock();
-            state.workers -= 1;
-            // The job waits for a worker that there is; without any, it waits for the next try.
-            log::warn!("cannot start a worker thread ({} running): {error}", state.workers);
+        } else if std::mem::take(&mut state.starter_sleeps) {
+            self.shared.short.notify_one();
         }
     }
 }
@@ -72,10 +82,55 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The starter's life: as many new workers as there are, at most, each time that a job has
+    /// waited too long, so that any number of hanging servers is met in a few milliseconds.
+    fn start_workers(self: Arc<Self>) {
+        let mut state = self.lock();
+        loop {
+            let room = self.max - state.workers;
+            let waited = state.jobs.front().map(|(since, _)| since.elapsed());
+            let pause = match waited {
+                Some(waited) if room > 0 && (waited >= PATIENCE || state.workers == 0) => {
+                    let many = state.jobs.len().min(state.workers.max(1)).min(room);
+                    state.workers += many;
+                    drop(state);
+                    let refused = self.spawn(many);
+                    state = self.lock();
+                    state.workers -= refused;
+                    if refused > 0 { REFUSED } else { PATIENCE }
+                }
+                Some(waited) if room > 0 => PATIENCE - waited,
+                // Nobody waits, or all workers that there may be are there: the next job to be
+                // submitted without an idle worker says so.
+                _ => {
+                    state.starter_sleeps = true;
+                    state = self.short.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+            };
+            drop(state);
+            thread::sleep(pause);
+            state = self.lock();
+        }
+    }
+
+    /// Starts so many workers; returns how many the system refused.
+    fn spawn(self: &Arc<Self>, many: usize) -> usize {
+        for started in 0..many {
+            let shared = Arc::clone(self);
+            let worker = thread::Builder::new().name("worker".to_owned()).stack_size(STACK);
+            if let Err(error) = worker.spawn(move || shared.work()) {
+                log::warn!("cannot start a worker thread: {error}; checks wait for those there are");
+                return many - started;
+            }
+        }
+        0
+    }
+
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some((_, job)) = state.jobs.pop_front() {
                 drop(state);
                 job();
                 state = self.lock();
@@ -101,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_hanging_job_does_not_delay_the_others() {
-        let pool = Pool::new(8);
+        let pool = Pool::start(8).expect("a thread");
         let (release, hang) = mpsc::channel::<()>();
         pool.submit(Box::new(move || {
             let _ = hang.recv();
@@ -122,19 +177,37 @@ mod tests {
     }
 
     #[test]
+    fn jobs_that_all_hang_get_a_worker_each() {
+        const JOBS: usize = 100;
+        let pool = Pool::start(JOBS).expect("a thread");
+        let all = Arc::new(std::sync::Barrier::new(JOBS));
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..JOBS {
+            let (all, sender) = (Arc::clone(&all), sender.clone());
+            pool.submit(Box::new(move || {
+                all.wait();
+                let _ = sender.send(());
+            }));
+        }
+        for _ in 0..JOBS {
+            receiver.recv_timeout(Duration::from_secs(20)).expect("all are at the barrier");
+        }
+    }
+
+    #[test]
     fn there_are_never_more_workers_than_the_maximum() {
-        let pool = Pool::new(3);
+        let pool = Pool::start(3).expect("a thread");
         let (sender, receiver) = mpsc::channel();
         for _ in 0..30 {
             let sender = sender.clone();
             pool.submit(Box::new(move || {
-                std::thread::sleep(Duration::from_millis(2));
-                let _ = sender.send(std::thread::current().name().map(str::to_owned));
+                thread::sleep(Duration::from_millis(2));
+                let _ = sender.send(thread::current().id());
             }));
         }
-        let names: std::collections::HashSet<_> = (0..30)
+        let threads: std::collections::HashSet<_> = (0..30)
             .map(|_| receiver.recv_timeout(Duration::from_secs(20)).expect("done"))
             .collect();
-        assert!(names.len() <= 3, "{names:?}");
+        assert!(threads.len() <= 3, "{threads:?}");
     }
 }

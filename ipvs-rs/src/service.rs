@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::Stats;
+use crate::netlink::encode;
 
 /// Transport protocol of a virtual service with an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,6 +172,12 @@ impl Service {
             one_packet: false,
             persistence_engine: None,
         }
+    }
+
+    /// What in this service the kernel would take for something else or never schedule, in one
+    /// phrase; `None` if it is sound. The operations refuse such a service before they send it.
+    pub fn problem(&self) -> Option<&'static str> {
+        encode::check_service(self).err()
     }
 }
 

@@ -68,7 +68,7 @@ fn judge(exchange: &Exchange, answer: Result<Answer, Failure>) -> CheckOutcome {
     }
     match &exchange.receive {
         Some(pattern) if !pattern.is_match(&answer.body) => {
-            CheckOutcome::Down(Failure::Mismatch(Failure::text(&answer.body)))
+            CheckOutcome::Down(Failure::Mismatch(Failure::verbatim(&answer.body)))
         }
         _ => CheckOutcome::up_with(format!("{} {}", answer.status, answer.phrase)),
     }

@@ -112,8 +112,13 @@ impl Failure {
 
     /// A server's text, cut to [`Failure::TEXT_LIMIT`], invalid UTF-8 replaced.
     pub fn text(bytes: &[u8]) -> String {
+        Self::verbatim(bytes).trim_end().to_owned()
+    }
+
+    /// As [`Failure::text`], with the blanks at its end.
+    pub fn verbatim(bytes: &[u8]) -> String {
         let end = bytes.len().min(Self::TEXT_LIMIT);
-        String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A table in memory: for trying the program without root or ip_vs, and for tests.
 //!
-//! It refuses what the kernel refuses: a second service or destination of the same address, and
-//! changes of what is not there.
+//! It refuses what `ipvs-rs` and the kernel refuse: an unsound service, a second service or
+//! destination of the same address, and changes of what is not there.
 
 use super::{Dataplane, Operation, TableError};
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey, Stats};
@@ -72,6 +72,11 @@ impl Dataplane for Memory {
             return Err(refused(operation, &words));
         }
         match operation {
+            Operation::AddService(service) | Operation::SetService(service)
+                if service.problem().is_some() =>
+            {
+                return Err(refused(operation, service.problem().unwrap_or_default()));
+            }
             Operation::AddService(service) => {
                 if self.services.contains_key(&service.key) {
                     return Err(refused(operation, "service exists (EEXIST)"));

@@ -173,10 +173,12 @@ impl ServiceState {
     }
 
     /// How the table shall list the address that `server` has there. If several real servers share
-    /// the address, the one in service decides; the fallback gives way to a real server in service.
+    /// the address, the last one in service decides; the fallback gives way to a real server in
+    /// service.
     pub(super) fn wanted_at(&self, listed: DestinationAddress, server: usize) -> WantedDestination {
         let decisive = self.by_listed.get(&listed).and_then(|servers| {
-            servers.iter().copied().find(|&other| self.servers[other].health.serves())
+            // compat: the last one, as each that comes up puts in its own weight (compat/cases/303)
+            servers.iter().copied().rfind(|&other| self.servers[other].health.serves())
         });
         let wanted = self.wanted_server(decisive.unwrap_or(server));
         match self.wanted_fallback() {

@@ -1,6 +1,7 @@
 //! What the other threads tell the owner thread.
 
 use super::owner::Configuration;
+use super::watch::Fingerprint;
 use crate::director::Checked;
 use crate::hook::HookReport;
 use crate::model::DestinationAddress;
@@ -16,6 +17,14 @@ pub(super) struct Loaded {
     pub(super) maintenance: HashSet<DestinationAddress>,
 }
 
+/// A configuration that has been read again and is not accepted.
+pub(super) struct Refused {
+    /// Why.
+    pub(super) diagnostics: String,
+    /// The file as it was just before it was read, if it could be.
+    pub(super) found: Option<Fingerprint>,
+}
+
 /// A message to the owner thread.
 pub(super) enum Message {
     /// Checks have their outcomes.
@@ -27,7 +36,7 @@ pub(super) enum Message {
     /// The configuration's file has changed on disk.
     FileChanged,
     /// The configuration has been read again.
-    Loaded(Box<Result<Loaded, String>>),
+    Loaded(Box<Result<Loaded, Refused>>),
     /// HUP.
     Reload,
     /// TERM and its like: the signal's name without SIG.

@@ -2,7 +2,7 @@
 
 use super::alerts::Alerts;
 use super::dispatch::Dispatch;
-use super::message::{Loaded, Message};
+use super::message::{Loaded, Message, Refused};
 use super::report;
 use super::schedule::Schedule;
 use super::watch::{self, Fingerprint, Targets, Watch};
@@ -496,10 +496,14 @@ impl Runtime {
         let (load, owner) = (Arc::clone(&self.setup.load), self.sender.clone());
         let config = self.setup.config.clone();
         let work = move || {
-            let loaded = load().map(|configuration| {
-                let targets = targets(&config, &configuration.model);
-                Loaded { configuration, maintenance: watch::in_maintenance(&targets) }
-            });
+            let found = watch::fingerprint(&config).ok();
+            let loaded = match load() {
+                Ok(configuration) => {
+                    let targets = targets(&config, &configuration.model);
+                    Ok(Loaded { configuration, maintenance: watch::in_maintenance(&targets) })
+                }
+                Err(diagnostics) => Err(Refused { diagnostics, found }),
+            };
             let _ = owner.send(Message::Loaded(Box::new(loaded)));
         };
         if let Err(error) = std::thread::Builder::new().name("load".to_owned()).spawn(work) {
@@ -508,18 +512,22 @@ impl Runtime {
         }
     }
 
-    fn loaded(&mut self, loaded: Result<Loaded, String>, now: Instant, actions: &mut Vec<Action>) {
+    fn loaded(&mut self, loaded: Result<Loaded, Refused>, now: Instant, actions: &mut Vec<Action>) {
         self.loading = false;
         match loaded {
             Ok(loaded) => {
                 self.reload(loaded, now, actions);
                 self.last_reload = Some((SystemTime::now(), Ok(())));
             }
-            Err(diagnostics) => {
+            Err(Refused { diagnostics, found }) => {
                 let first = diagnostics.lines().next().unwrap_or_default().to_owned();
                 log::error!("{}", diagnostics.trim_end());
                 log::error!("the configuration is refused; the one before goes on");
                 self.last_reload = Some((SystemTime::now(), Err(first)));
+                // It has been told about, so the watch need not.
+                if let Some(found) = found {
+                    self.watch.rebase(found);
+                }
             }
         }
         if std::mem::take(&mut self.load_again) {

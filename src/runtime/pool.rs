@@ -120,7 +120,9 @@ impl Shared {
             let shared = Arc::clone(self);
             let worker = thread::Builder::new().name("worker".to_owned()).stack_size(STACK);
             if let Err(error) = worker.spawn(move || shared.work()) {
-                log::warn!("cannot start a worker thread: {error}; checks wait for those there are");
+                log::warn!(
+                    "cannot start a worker thread: {error}; checks wait for those there are"
+                );
                 return many - started;
             }
         }

@@ -72,6 +72,12 @@ impl Watch {
         Ok(Self { shared })
     }
 
+    /// Looks for changes of the file against this baseline from now on: the file was read like that,
+    /// and refused.
+    pub(super) fn rebase(&self, baseline: Fingerprint) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).baseline = baseline;
+    }
+
     /// Looks at other targets from now on, and for changes of the file against this baseline.
     pub(super) fn retarget(&self, targets: Targets, baseline: Fingerprint) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +142,8 @@ fn look_at_file(path: &Path, baseline: Fingerprint) -> io::Result<Option<(Finger
     Ok(Some((now, baseline.checksum != now.checksum)))
 }
 
-fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
+/// A file as it is now.
+pub(super) fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
     let mut file = File::open(path)?;
     let modified = file.metadata()?.modified().ok();
     let mut md5 = Md5::new();

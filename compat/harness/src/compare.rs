@@ -81,9 +81,12 @@ pub(crate) fn section(
                 "stderr" => stderr_agrees(e, o),
                 "calls" if starting => last_calls(e) == last_calls(o),
                 "mail" => mail_agrees(e, o, starting),
-                "checks" | "requests" | "set" => {
-                    e.iter().collect::<BTreeSet<_>>() == o.iter().collect()
+                "checks" => checks_agree(e, o, before),
+                "requests" | "sequence" => {
+                    let (e, o) = (e.iter().map(|it| request(it)), o.iter().map(|it| request(it)));
+                    if *kind == "sequence" { e.eq(o) } else { set_of(e) == set_of(o) }
                 }
+                "set" => set_of(e.iter()) == set_of(o.iter()),
                 "files" => files_agree(e, o),
                 _ => e == o,
             }
@@ -98,6 +101,35 @@ pub(crate) fn section(
         .collect()
 }
 
+fn set_of<T: Ord>(items: impl Iterator<Item = T>) -> BTreeSet<T> {
+    items.collect()
+}
+
+/// What was asked of a checker. A check that has been seen before may be in flight still, or not any more.
+fn checks_agree(expected: &[String], observed: &[String], before: &[Section]) -> bool {
+    let seen = |call: &String| before.iter().any(|section| section.lines("checks").contains(call));
+    let missing = |from: &[String], call: &&String| !from.contains(call) && !seen(call);
+    !expected.iter().any(|call| missing(observed, &call))
+        && !observed.iter().any(|call| missing(expected, &call))
+}
+
+/// A request as a server recorded it, names of headers in lower case (RFC 9110, section 5.1), in the order of names.
+fn request(line: &str) -> String {
+    let mut parts = line.split(" | ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    if !first.contains(" HTTP/1.") {
+        return line.to_owned();
+    }
+    let mut headers: Vec<String> = parts
+        .map(|header| match header.split_once(": ") {
+            Some((name, value)) => format!("{}: {value}", name.to_ascii_lowercase()),
+            None => header.to_owned(),
+        })
+        .collect();
+    headers.sort();
+    std::iter::once(first).chain(headers).collect::<Vec<_>>().join(" | ")
+}
+
 /// A section in which a configuration was taken up: the phase of adding, removing and checking.
 fn is_start(section: &Section) -> bool {
     let is_log = |kind: &str| kind.starts_with("log") || kind == "syslog";
@@ -108,9 +140,19 @@ fn tells_of_start(lines: &[String]) -> bool {
     lines.iter().any(|line| {
         let line = message(line);
         line.starts_with("Starting Linux Director ")
-            || line.starts_with("Reloading Linux Director Daemon")
+            || is_reload(line)
             || line.starts_with(" - reread new configuration")
     })
+}
+
+fn is_reload(message: &str) -> bool {
+    message.starts_with("Reloading Linux Director Daemon")
+}
+
+/// A change of the configuration's file that is seen and not followed.
+fn is_ignored_change(message: &str) -> bool {
+    message.starts_with(" - ignore new configuration")
+        || (message.starts_with("Configuration file '") && message.ends_with("has changed on disk"))
 }
 
 /// A log line without the instance before it.
@@ -218,8 +260,14 @@ fn log_agrees(
     strict: bool,
     failing: &BTreeSet<String>,
 ) -> bool {
+    let reloads = |lines: &[String]| lines.iter().any(|line| is_reload(message(line)));
+    let reloading = reloads(expected) || reloads(observed);
     let needed = |line: &&String| {
         let message = message(line);
+        // Whether the file is looked at between its change and the signal is chance.
+        if reloading && is_ignored_change(message) {
+            return false;
+        }
         // Ours talks to the kernel itself: there is no ipvsadm whose failure could be reported in these words.
         let by_ipvsadm = message.starts_with("system(/sbin/ipvsadm ");
         if !is_sentence(message) || is_client_line(message) || by_ipvsadm {
@@ -281,8 +329,13 @@ fn transition(message: &str) -> Option<Transition> {
     let weight = rest
         .split_once(" (Weight set to ")
         .map(|(_, weight)| weight.trim_end_matches(')').to_owned());
-    let destination =
-        format!("{kind}{}", rest.split(" (Weight set to ").next().unwrap_or_default());
+    let name = rest.split(" (Weight set to ").next().unwrap_or_default();
+    // `real server: 10.0.0.2:80 mapped from 10.0.0.2:8080 (VIP)` is about 10.0.0.2:8080.
+    let name = match (name.split_once(": "), name.split_once(" mapped from ")) {
+        (Some((role, _)), Some((_, configured))) => format!("{role}: {configured}"),
+        _ => name.to_owned(),
+    };
+    let destination = format!("{kind}{name}");
     Some(Transition { destination, was_present, weight })
 }
 

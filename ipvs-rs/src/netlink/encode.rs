@@ -96,7 +96,7 @@ impl Emitable for Request {
     }
 }
 
-/// What in a service the kernel would take for something else, if anything.
+/// What in a service the kernel would take for something else or never schedule, if anything.
 pub(crate) fn check_service(service: &Service) -> Result<(), &'static str> {
     check_key(&service.key)?;
     let names = [Some(&service.scheduler), service.persistence_engine.as_ref()];
@@ -108,7 +108,13 @@ pub(crate) fn check_service(service: &Service) -> Result<(), &'static str> {
             );
         }
     }
-    let Some(persistence) = service.persistence else { return Ok(()) };
+    let Some(persistence) = service.persistence else {
+        return match service.key {
+            // The kernel takes it and schedules nothing (`ip_vs_schedule`).
+            ServiceKey::Address { port: 0, .. } => Err("a service for every port is persistent"),
+            _ => Ok(()),
+        };
+    };
     if persistence.netmask.family() != service.key.family() {
         return Err("the netmask of the persistence is of the other address family");
     }

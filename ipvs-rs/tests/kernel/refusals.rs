@@ -149,7 +149,9 @@ fn what_the_kernel_would_misread_is_not_sent() {
         named(&long),
         Service { persistence_engine: Some(String::new()), ..web() },
         Service { persistence: Some(netmask), ..web() },
+        Service::new(key("tcp 10.0.0.1:0"), "rr"),
     ] {
+        assert!(service.problem().is_some());
         let error = ipvs.add_service(&service).unwrap_err();
         assert!(matches!(error, Error::Invalid(..)), "{error}");
     }

@@ -75,7 +75,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Directives that are set and have no effect.
+    /// Directives that are set, and a service that is made, without any effect.
     pub(super) fn idle_directives(
         &mut self,
         section: &Section<'_>,
@@ -88,6 +88,14 @@ impl Builder<'_, '_> {
         {
             let text = "netmask has no effect without persistent";
             self.diagnostics.note(found, &directive.place, text, "set persistent, or leave it out");
+        }
+        let every_port = matches!(
+            address,
+            ServiceAddress::Address { address, .. } if address.port() == 0
+        );
+        if every_port && lookup.own(&PERSISTENT).is_none() {
+            let text = "ip_vs schedules a service for every port (0) only if it is persistent";
+            self.diagnostics.note(found, &section.place, text, "set persistent, or name the port");
         }
         let is_udp = matches!(address, ServiceAddress::Address { protocol: Protocol::Udp, .. });
         if let Some(directive) = lookup.own(&OPS)

@@ -80,6 +80,7 @@ pub(crate) fn section(
                 "stdout" => without_client_lines(e) == without_client_lines(o),
                 "stderr" => stderr_agrees(e, o),
                 "calls" if starting => last_calls(e) == last_calls(o),
+                "calls" => calls_by_service(e) == calls_by_service(o),
                 "mail" => mail_agrees(e, o, starting),
                 "checks" => checks_agree(e, o, before),
                 "requests" | "sequence" => {
@@ -379,17 +380,19 @@ fn effects_agree(expected: &[&String], observed: &[&String]) -> bool {
     })
 }
 
-/// Of every hook's calls with the same arguments but the first (`start`, `stop`) only the last.
+/// A hook's calls for each service, in order. Services have no order among each other.
+fn calls_by_service(calls: &[String]) -> BTreeMap<String, Vec<&String>> {
+    let mut services: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+    for call in calls {
+        let service = call.split(' ').filter(|word| !matches!(*word, "[start]" | "[stop]"));
+        services.entry(service.collect()).or_default().push(call);
+    }
+    services
+}
+
+/// Of every hook's calls for one service only the last.
 fn last_calls(calls: &[String]) -> BTreeSet<String> {
-    let key = |call: &str| -> String {
-        call.split(' ').enumerate().filter(|(at, _)| *at != 1).map(|(_, word)| word).collect()
-    };
-    calls
-        .iter()
-        .enumerate()
-        .filter(|(at, call)| !calls[at + 1..].iter().any(|later| key(later) == key(call)))
-        .map(|(_, call)| call.clone())
-        .collect()
+    calls_by_service(calls).values().filter_map(|calls| calls.last()).map(|&it| it.clone()).collect()
 }
 
 /// Messages of ours after the original's do no harm; each of the original's must be there, in its order.

@@ -220,7 +220,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("a{3,1}", "can never match"),
     ("(?(1)a)", "there is no group 1"),
     // Accepted, with another meaning.
-    ("a{,2}", "a count without its first number is literal, as in Perl before 5.34"),
     (
         "\\Qa.b\\E",
         "quotes; in Perl a quoting that comes from a variable does not, so it never matches",
@@ -228,6 +227,9 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("\\Qa.b", "as above"),
     ("a\\Q.\\Eb", "as above"),
 ];
+
+/// The difference that newer versions of PCRE2 do not have.
+const SINCE_10_43: &str = "(?a)\\d";
 
 /// Asks Perl: for each pattern and subject `1`, `0`, or `e` for an error.
 fn perl() -> Vec<Vec<u8>> {
@@ -275,7 +277,8 @@ fn patterns_match_what_they_match_in_perl() {
     let mut wrong = Vec::new();
     for (pattern, perl) in PATTERNS.iter().zip(perl) {
         let ours = ours(pattern);
-        let listed = DIFFERENT.iter().any(|(different, _)| different == pattern);
+        let known = *pattern != SINCE_10_43 || Pattern::new(pattern).is_err();
+        let listed = known && DIFFERENT.iter().any(|(different, _)| different == pattern);
         if (ours != perl) != listed {
             let text = String::from_utf8_lossy;
             wrong.push(format!("{pattern}\n  perl {}\n  ours {}", text(&perl), text(&ours)));

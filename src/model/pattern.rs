@@ -33,7 +33,10 @@ const STEPS_FROM_ONE_BYTE: u32 = 1_500_000;
 const PATIENCE: Duration = Duration::from_millis(250);
 
 struct Search {
+    /// As written.
     source: String,
+    /// As compiled.
+    explicit: String,
     /// Compiled when first needed, one for each of [`STEPS`].
     quick: [OnceLock<Option<Regex>>; STEPS.len()],
     /// Matches only where the search begins.
@@ -47,12 +50,17 @@ impl Pattern {
     /// When the pattern is not a regular expression.
     pub fn new(source: &str) -> Result<Self, PatternError> {
         let limit = limit(STEPS[0].1);
-        let regex = compile(&format!("{limit}{source}")).map_err(|error| PatternError {
+        let (explicit, added) = explicit_counts(source);
+        let regex = compile(&format!("{limit}{explicit}")).map_err(|error| PatternError {
             reason: bare_reason(&error.to_string()),
-            offset: error.offset().map(|at| at.saturating_sub(limit.len())),
+            offset: error.offset().map(|at| {
+                let at = at.saturating_sub(limit.len());
+                at - added.iter().filter(|&&added| added < at).count()
+            }),
         })?;
         let search = Search {
             source: source.to_owned(),
+            explicit,
             quick: Default::default(),
             anchored: OnceLock::new(),
         };
@@ -80,14 +88,14 @@ impl Pattern {
 
 impl Search {
     fn quick(&self, tier: usize) -> Option<&Regex> {
-        let make = || compile(&format!("{}{}", limit(STEPS[tier].1), self.source)).ok();
+        let make = || compile(&format!("{}{}", limit(STEPS[tier].1), self.explicit)).ok();
         self.quick[tier].get_or_init(make).as_ref()
     }
 
     /// The same search, one starting byte after the other.
     fn step_by_step(&self, subject: &[u8]) -> bool {
         let begun = Instant::now();
-        let Some(regex) = self.anchored.get_or_init(|| anchored(&self.source)) else {
+        let Some(regex) = self.anchored.get_or_init(|| anchored(&self.explicit)) else {
             return false;
         };
         // Where the search begins is the first byte, to a pattern that asks for it itself.
@@ -105,6 +113,51 @@ fn anchored(source: &str) -> Option<Regex> {
     [")", "\\E)", "\n)"]
         .into_iter()
         .find_map(|end| compile(&format!("{limit}\\G(?:{source}{end}")).ok())
+}
+
+/// The pattern with `a{,2}` as `a{0,2}`, and where the zeros were put in. To Perl since 5.34 they are
+/// the same, to the library only since 10.43: its version shall not decide who is up.
+fn explicit_counts(source: &str) -> (String, Vec<usize>) {
+    let (mut explicit, mut added) = (String::with_capacity(source.len()), Vec::new());
+    let mut rest = source.chars();
+    // In a class, whether its first member is still to come, which may be a literal `]`.
+    let mut class = None;
+    while let Some(c) = rest.next() {
+        explicit.push(c);
+        class = match (class, c) {
+            (_, '\\') => {
+                explicit.extend(rest.next());
+                class.map(|_| false)
+            }
+            (None, '[') => Some(true),
+            (None, '{') if is_count_from_nothing(rest.as_str()) => {
+                added.push(explicit.len());
+                explicit.push('0');
+                None
+            }
+            (None, _) | (Some(false), ']') => None,
+            (Some(true), '^') => Some(true),
+            (Some(_), '[') if rest.as_str().starts_with(':') => {
+                // A POSIX class, `[:alpha:]`, whose end is none of the class around it.
+                if let Some((name, after)) = rest.as_str().split_once(":]") {
+                    explicit.push_str(name);
+                    explicit.push_str(":]");
+                    rest = after.chars();
+                }
+                Some(false)
+            }
+            (Some(_), _) => Some(false),
+        };
+    }
+    (explicit, added)
+}
+
+/// Whether what follows an opening brace is `,N}`.
+fn is_count_from_nothing(text: &str) -> bool {
+    let count = text.strip_prefix(',').and_then(|rest| rest.split_once('}'));
+    count.is_some_and(|(digits, _)| {
+        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+    })
 }
 
 /// The library offers no setter; its syntax (pcre2pattern(3), "Setting match resource limits") does.
@@ -184,7 +237,24 @@ mod tests {
 
     #[test]
     fn an_error_tells_where() {
-        let error = Pattern::new("abc(").unwrap_err();
-        assert_eq!(error.offset, Some(4), "{}", error.reason);
+        for (pattern, offset) in [("abc(", 4), ("a{,2}b{,3}(", 11)] {
+            let error = Pattern::new(pattern).unwrap_err();
+            assert_eq!(error.offset, Some(offset), "{pattern}: {}", error.reason);
+        }
+    }
+
+    #[test]
+    fn a_count_without_its_first_number_is_one_outside_of_classes() {
+        for (pattern, explicit) in [
+            ("a{,2}b{,13}", "a{0,2}b{0,13}"),
+            ("[a{,2}]{,2}", "[a{,2}]{0,2}"),
+            ("[]{,2}x]", "[]{,2}x]"),
+            ("[^]{,2}x]{,1}", "[^]{,2}x]{0,1}"),
+            ("[[:alpha:]{,2}]a{,2}", "[[:alpha:]{,2}]a{0,2}"),
+            ("\\{,2}\\[{,2}", "\\{,2}\\[{0,2}"),
+            ("a{,}b{,x}c{2,3}{,", "a{,}b{,x}c{2,3}{,"),
+        ] {
+            assert_eq!(explicit_counts(pattern).0, explicit);
+        }
     }
 }

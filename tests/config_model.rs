@@ -6,7 +6,7 @@ use ldirectord::config::{Severity, Source, load_source};
 use ldirectord::model::{
     CertificateCheck, CheckMethod, Exchange, FallbackMinimum, ForwardingMethod, HttpMethod,
     LoadError, LogTarget, MemoryResolver, Model, Netmask, Service, ServiceAddress, StatusSet,
-    Thresholds, Transport, VirtualService,
+    SystemResolver, Thresholds, Transport, VirtualService,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -544,8 +544,8 @@ fn files_to_be_written_are_looked_at_without_making_them() {
     let log = folder.path().join("x.log");
     let check = |text: String| {
         let source = Source::from_bytes(text.into());
-        let loaded = load_source(Path::new("FILE"), source, &resolver()).unwrap();
-        loaded.check_files().map(|_| ()).map_err(|error| error.messages(5).next().unwrap())
+        let loaded = load_source(Path::new("FILE"), source, &SystemResolver::new());
+        loaded.map(|_| ()).map_err(|error| error.messages(5).next().unwrap())
     };
     assert_eq!(check(format!("logfile=\"{}\"\n", log.display())), Ok(()));
     assert!(!log.exists());
@@ -555,6 +555,8 @@ fn files_to_be_written_are_looked_at_without_making_them() {
     let error = "Error [5] reading file FILE at line 2: unable to open monitorfile /nonexist/x: No such file or directory";
     let text = "virtual=10.0.0.1:80\n\tmonitorfile=/nonexist/x\n";
     assert_eq!(check(text.to_owned()), Err(error.to_owned()));
+    let text = "virtual=10.0.0.1:80\n\tmonitorfile=/nonexist/x\n\tmonitorfile=/tmp/x\nnonsense\n";
+    assert_eq!(check(text.to_owned()), Err(error.to_owned()), "the first error, though replaced");
 }
 
 #[test]

@@ -10,10 +10,20 @@ use std::ops::Range;
 pub struct Ast<'t> {
     /// The global directives, but for those below: of each, the last one.
     pub globals: Vec<Directive<'t>>,
+    /// Global directives that a later one has replaced, and that the original has judged before:
+    /// files to be written, fallback servers, `maintenancedir`; and `monitorfile` of sections.
+    pub replaced: Vec<Directive<'t>>,
     /// The `execute` lines in the order of the file.
     pub executes: Vec<Directive<'t>>,
     /// The virtual sections in the order of the file.
     pub sections: Vec<Section<'t>>,
+}
+
+impl<'t> Ast<'t> {
+    /// The global directives, also those that are [`Ast::replaced`].
+    pub fn judged(&self) -> impl Iterator<Item = &Directive<'t>> {
+        self.globals.iter().chain(&self.replaced)
+    }
 }
 
 /// Where something stands.

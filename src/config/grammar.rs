@@ -3,8 +3,8 @@
 use super::ast::{Ast, Directive, Place, RealServer, Section};
 use super::diagnostic::{Diagnostics, Found};
 use super::directive::{
-    CHECKCOUNT, EXECUTE, FALLBACK, FALLBACK6, Kind, NETMASK, PROTOCOL, REAL, REAL6, Row,
-    SUPERVISED, VIRTUAL6, directive,
+    CHECKCOUNT, EXECUTE, FALLBACK, FALLBACK6, Kind, LOGFILE, MAINTENANCEDIR, MONITORFILE, NETMASK,
+    PROTOCOL, REAL, REAL6, Row, SUPERVISED, VIRTUAL6, directive,
 };
 use super::line::{INDENTATION, Line, without_comment};
 use super::real_server::{Brackets, is_bracketed, real_server, virtual_address};
@@ -128,7 +128,7 @@ impl<'t> Parsing<'t> {
             let text = "please update your config not to use a bare supervised directive";
             self.diagnostics.warning(Found::Line(line.number), Some(&place), text);
             let directive = Directive { row: &SUPERVISED, place, value: Value::YesNo(true) };
-            put(&mut self.ast.globals, directive);
+            self.put_global(directive);
             return;
         }
         self.unknown_global(line, content.trim_end(), NO_VALUE);
@@ -139,9 +139,15 @@ impl<'t> Parsing<'t> {
         let reading = read(row, Position::Global, value);
         match self.take(row, line, value, reading) {
             Some(directive) if *row == EXECUTE => self.ast.executes.push(directive),
-            Some(directive) => put(&mut self.ast.globals, directive),
+            Some(directive) => self.put_global(directive),
             None => {}
         }
+    }
+
+    fn put_global(&mut self, directive: Directive<'t>) {
+        const JUDGED: [&Row; 4] = [&LOGFILE, &FALLBACK, &FALLBACK6, &MAINTENANCEDIR];
+        let replaced = put(&mut self.ast.globals, directive);
+        self.ast.replaced.extend(replaced.filter(|it| JUDGED.contains(&it.row)));
     }
 
     fn open_section(&mut self, row: &'static Row, line: Line<'t>, value: &'t str) {
@@ -203,7 +209,8 @@ impl<'t> Parsing<'t> {
         };
         let directive = self.take(row, line, value, reading);
         if let (Some(directive), Some(open)) = (directive, &mut self.section) {
-            put(&mut open.section.directives, directive);
+            let replaced = put(&mut open.section.directives, directive);
+            self.ast.replaced.extend(replaced.filter(|it| *it.row == MONITORFILE));
         }
     }
 
@@ -283,10 +290,14 @@ impl<'t> Parsing<'t> {
 }
 
 /// The last one holds; that no list is longer than the table keeps a file of repeated lines quick.
-fn put<'t>(directives: &mut Vec<Directive<'t>>, directive: Directive<'t>) {
+/// Returns the one that is replaced.
+fn put<'t>(directives: &mut Vec<Directive<'t>>, directive: Directive<'t>) -> Option<Directive<'t>> {
     match directives.iter_mut().find(|known| known.row == directive.row) {
-        Some(known) => *known = directive,
-        None => directives.push(directive),
+        Some(known) => Some(std::mem::replace(known, directive)),
+        None => {
+            directives.push(directive);
+            None
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod source;
 mod suggestion;
 mod value;
 
-pub use crate::model::{LoadError, Loaded, Report, UsedFile, load, load_source};
+pub use crate::model::{LoadError, Loaded, Report, load, load_source};
 pub use ast::{
     Ast, Directive, FallbackServer, Place, RealAddress, RealOptions, RealServer, Section, Value,
     VirtualAddress,

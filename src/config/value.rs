@@ -219,8 +219,13 @@ impl<'t> Context<'t> {
         self.text_or_error(text)
     }
 
-    /// compat: a global `""` is an empty string, in a section it is an error.
+    /// compat: a global `""` is an empty string, in a section it is an error. What the original knows
+    /// only in quotes has no error text of its own, and is not this directive with half of them.
     fn quoted_or_bare(&self) -> Read<'t> {
+        let half = self.trimmed.starts_with('"') && quoted(self.trimmed).is_none();
+        if half && self.row.error.is_empty() {
+            return Err(self.no_directive("the second quote is missing"));
+        }
         let text = quoted(self.trimmed).unwrap_or(self.trimmed);
         if self.position == Position::Global && text.is_empty() && !self.trimmed.is_empty() {
             return Ok(self.text(text).into());
@@ -270,21 +275,19 @@ impl<'t> Context<'t> {
         if list.is_empty() {
             return Ok(Value::Words(Vec::new()).into());
         }
-        let mut words = Vec::new();
-        for word in list.split(',').map(str::trim) {
-            let known = STATES
-                .iter()
-                .find(|known| **known == word)
-                .ok_or_else(|| self.refuse_at(word, format!("{} at: \"{word}\"", self.error())))?;
-            words.push(*known);
-        }
-        match words.iter().find(|word| **word != "none") {
-            Some(other) if words.contains(&"none") => Err(self.refuse_at(
-                self.trimmed,
-                format!("{}: \"{other}\" specified with \"none\"", self.error()),
-            )),
-            _ => Ok(Value::Words(words).into()),
-        }
+        let words = || list.split(',').map(str::trim);
+        let none = words().any(|word| word == "none");
+        let known = |word: &'t str| {
+            let known = STATES.iter().find(|known| **known == word);
+            let text = match known {
+                Some(known) if *known == "none" || !none => return Ok(*known),
+                Some(known) => format!("{}: \"{known}\" specified with \"none\"", self.error()),
+                None => format!("{} at: \"{word}\"", self.error()),
+            };
+            Err(self.refuse_at(word, text))
+        };
+        let known: Result<Vec<_>, _> = words().map(known).collect();
+        known.map(|words| Value::Words(words).into())
     }
 
     fn scheduler(&self) -> Read<'t> {

@@ -3,7 +3,7 @@
 use super::{Paths, log_exit};
 use crate::cli::{ExitStatus, Mode, Target};
 use crate::config::{self, EXECUTE, LOGFILE, LoadError, Loaded, SUPERVISED, Source, Value, parse};
-use crate::logging::Output;
+use crate::logging::{self, Output};
 use crate::model::{LogTarget, Model, Settings, SystemResolver};
 use crate::runtime::{self, Fingerprint};
 use annotate_snippets::Renderer;
@@ -36,13 +36,15 @@ pub(super) fn find(name: &OsStr, paths: &Paths) -> Result<PathBuf, ExitStatus> {
 }
 
 /// Reads a configuration, with warnings and errors on standard error.
-pub(super) fn read(path: &Path) -> Result<Configuration, ExitStatus> {
-    let (report, result) = match usable(path) {
+pub(super) fn read(path: &Path, mode: Mode, instance: &str) -> Result<Configuration, ExitStatus> {
+    let (report, result) = match load(path) {
         Ok(loaded) => (loaded.report.render(std::process::id(), &renderer()), Ok(accepted(loaded))),
-        Err(error) => (error.render(std::process::id(), &renderer()), Err(())),
+        Err(error) => (error.render(std::process::id(), &renderer()), Err(error.line())),
     };
     let _ = io::stderr().write_all(report.as_bytes());
-    let runtime::Configuration { model, fingerprint } = result.map_err(|()| {
+    let runtime::Configuration { model, fingerprint } = result.map_err(|line| {
+        // compat: the log is where the lines before the error put it (spec 2.11)
+        logging::redirect(log_output(&readable(path, line), mode, instance));
         log_exit(ExitStatus::Configuration, "config_error: Configuration Error");
         ExitStatus::Configuration
     })?;
@@ -53,7 +55,7 @@ pub(super) fn read(path: &Path) -> Result<Configuration, ExitStatus> {
 /// Reads a configuration again, for a daemon: warnings go to the log, errors are returned.
 pub(super) fn again(path: &Path) -> Result<runtime::Configuration, String> {
     let pid = std::process::id();
-    match usable(path) {
+    match load(path) {
         Ok(loaded) => {
             loaded.report.messages(pid).for_each(|message| log::warn!("{message}"));
             Ok(accepted(loaded))
@@ -62,10 +64,8 @@ pub(super) fn again(path: &Path) -> Result<runtime::Configuration, String> {
     }
 }
 
-/// A configuration whose log and monitor files can be written; they are neither opened nor made here,
-/// so that a client leaves nothing behind.
-fn usable(path: &Path) -> Result<Loaded, LoadError> {
-    config::load(path, &SystemResolver::new()).and_then(Loaded::check_files)
+fn load(path: &Path) -> Result<Loaded, LoadError> {
+    config::load(path, &SystemResolver::new())
 }
 
 fn accepted(loaded: Loaded) -> runtime::Configuration {
@@ -83,7 +83,7 @@ pub(super) fn check(name: &OsStr, paths: &Paths) -> ExitStatus {
         let _ = writeln!(io::stderr(), "Config file {} not found", name.display());
         return ExitStatus::Failure;
     };
-    match usable(&path) {
+    match load(&path) {
         Ok(loaded) => {
             let report = loaded.report.render(std::process::id(), &renderer());
             let _ = io::stderr().write_all(report.as_bytes());
@@ -108,14 +108,19 @@ pub(super) struct Hints {
 
 /// Reads what can be read.
 pub(super) fn hints(target: &Target, paths: &Paths) -> Hints {
-    let mut settings = Settings::default();
     let found = paths.find_config(&target.config);
-    let shown = found.clone().unwrap_or_else(|| PathBuf::from(&target.config));
-    let Some(Ok(source)) = found.as_deref().map(Source::read) else {
-        return Hints { shown, settings };
-    };
+    let settings = found.as_deref().map(|path| readable(path, None)).unwrap_or_default();
+    Hints { shown: found.unwrap_or_else(|| PathBuf::from(&target.config)), settings }
+}
+
+/// Of the settings in a file with errors those that clients need, up to a line if one is given.
+fn readable(path: &Path, last: Option<usize>) -> Settings {
+    let mut settings = Settings::default();
+    let Ok(source) = Source::read(path) else { return settings };
     let (ast, _) = parse(&source.text);
-    for directive in ast.globals.iter().chain(&ast.executes) {
+    // Those that a later line has replaced come first, so that the last one holds.
+    let directives = ast.replaced.iter().chain(&ast.globals).chain(&ast.executes);
+    for directive in directives.filter(|it| last.is_none_or(|last| it.place.line <= last)) {
         match &directive.value {
             Value::Text(log) if *directive.row == LOGFILE => {
                 settings.log = match log.starts_with('/') {
@@ -130,7 +135,7 @@ pub(super) fn hints(target: &Target, paths: &Paths) -> Hints {
             _ => {}
         }
     }
-    Hints { shown, settings }
+    settings
 }
 
 fn renderer() -> Renderer {

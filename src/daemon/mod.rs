@@ -55,7 +55,9 @@ pub fn command(
             _ => finish(verb, client::stop(daemon)),
         };
     }
-    let configuration = match load::find(&target.config, paths).and_then(|path| load::read(&path)) {
+    let configuration = match load::find(&target.config, paths)
+        .and_then(|path| load::read(&path, options.mode, &target.instance))
+    {
         Ok(configuration) => configuration,
         Err(status) => return status,
     };

@@ -1,12 +1,8 @@
 //! A file to a model, in one step.
 
 use super::{Model, Resolver, build};
-use crate::config::{
-    Diagnostics, Found, LOGFILE, MONITORFILE, Place, Source, SourceError, Value, parse,
-};
+use crate::config::{Diagnostics, Severity, Source, SourceError, parse};
 use annotate_snippets::Renderer;
-use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,19 +18,6 @@ pub struct Loaded {
     pub checksum: [u8; 16],
     /// When the file was last changed.
     pub modified: Option<SystemTime>,
-    /// The log and monitor files it names, which the daemon has to be able to write.
-    pub files: Vec<UsedFile>,
-}
-
-/// A file that the configuration wants written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsedFile {
-    /// `logfile` or `monitorfile`.
-    pub directive: &'static str,
-    /// Its path.
-    pub path: PathBuf,
-    /// Where it is named.
-    pub place: Place,
 }
 
 /// What there is to say about a file, with all that is needed to show it.
@@ -83,77 +66,15 @@ pub fn load_source(
     let (ast, mut diagnostics) = parse(&source.text);
     let (model, more) = build(&ast, resolver);
     diagnostics.append(more);
-    let files = used_files(&ast);
     drop(ast);
     let refused = diagnostics.has_errors();
     let report = Report { path: path.to_owned(), diagnostics, text: source.text };
     match model {
-        Some(model) if !refused => Ok(Loaded {
-            model,
-            report,
-            checksum: source.checksum,
-            modified: source.modified,
-            files,
-        }),
+        Some(model) if !refused => {
+            Ok(Loaded { model, report, checksum: source.checksum, modified: source.modified })
+        }
         _ => Err(LoadError::Refused(report)),
     }
-}
-
-impl Loaded {
-    /// Asks whether the log and monitor files can be appended to, without opening or making any:
-    /// what only asks (`status`, `--check`) must leave nothing behind.
-    ///
-    /// # Errors
-    /// With the original's message about the ones that cannot.
-    pub fn check_files(mut self) -> Result<Self, LoadError> {
-        for file in &self.files {
-            let Err(cause) = appendable(&file.path) else { continue };
-            let path = file.path.display();
-            let text = if file.directive == LOGFILE.name {
-                format!("unable to open logfile: {path}")
-            } else {
-                format!("unable to open monitorfile {path}: {}", cause.desc())
-            };
-            let found = Found::Line(file.place.line);
-            self.report.diagnostics.error(found, &file.place, text);
-        }
-        if self.report.diagnostics.has_errors() {
-            return Err(LoadError::Refused(self.report));
-        }
-        Ok(self)
-    }
-}
-
-fn appendable(path: &Path) -> Result<(), Errno> {
-    if path.is_dir() {
-        return Err(Errno::EISDIR);
-    }
-    match access(path, AccessFlags::W_OK) {
-        Err(Errno::ENOENT) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            access(parent.unwrap_or(Path::new(".")), AccessFlags::W_OK | AccessFlags::X_OK)
-        }
-        result => result,
-    }
-}
-
-fn used_files(ast: &crate::config::Ast<'_>) -> Vec<UsedFile> {
-    let sections = ast.sections.iter().flat_map(|section| &section.directives);
-    let directives = ast.globals.iter().chain(sections);
-    let named = directives.filter(|directive| [&LOGFILE, &MONITORFILE].contains(&directive.row));
-    named
-        .filter_map(|directive| match &directive.value {
-            // A log that is no path is a syslog facility.
-            Value::Text(path) if *directive.row != LOGFILE || path.starts_with('/') => {
-                Some(UsedFile {
-                    directive: directive.row.name,
-                    path: PathBuf::from(path.as_ref()),
-                    place: directive.place.clone(),
-                })
-            }
-            _ => None,
-        })
-        .collect()
 }
 
 impl Report {
@@ -179,6 +100,13 @@ impl Report {
 }
 
 impl LoadError {
+    /// The line at which the original stops reading: that of the first error.
+    pub fn line(&self) -> Option<usize> {
+        let Self::Refused(report) = self else { return None };
+        let mut errors = report.diagnostics.iter().filter(|it| it.severity == Severity::Error);
+        errors.next().and_then(|error| error.place.as_ref()).map(|place| place.line)
+    }
+
     /// As [`Report::render`].
     pub fn render(&self, pid: u32, renderer: &Renderer) -> String {
         match self {

@@ -19,7 +19,7 @@ pub use check_plan::{
     CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, Script, Step, Transport,
 };
 pub use describe::describe;
-pub use load::{LoadError, Loaded, Report, UsedFile, load, load_source};
+pub use load::{LoadError, Loaded, Report, load, load_source};
 pub use pattern::{Pattern, PatternError};
 pub use policy::{
     AlertPolicy, FallbackCommand, FallbackMinimum, HookArgument, LogTarget, Settings, Status,

@@ -1,6 +1,8 @@
 //! Where names in a configuration become addresses, ports and files.
 
 use super::{Family, Protocol};
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -28,6 +30,12 @@ pub trait Resolver {
 
     /// Whether there is a directory of this name.
     fn is_directory(&self, path: &Path) -> bool;
+
+    /// Whether the file can be appended to, or made; it is neither opened nor made.
+    ///
+    /// # Errors
+    /// The reason why not.
+    fn appendable(&self, path: &Path) -> Result<(), ResolveError>;
 
     /// Whether the file holds certificates that can be read.
     ///
@@ -135,6 +143,21 @@ impl Resolver for SystemResolver {
         path.is_dir()
     }
 
+    fn appendable(&self, path: &Path) -> Result<(), ResolveError> {
+        let allowed = if path.is_dir() {
+            Err(Errno::EISDIR)
+        } else {
+            match access(path, AccessFlags::W_OK) {
+                Err(Errno::ENOENT) => {
+                    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                    access(parent.unwrap_or(Path::new(".")), AccessFlags::W_OK | AccessFlags::X_OK)
+                }
+                result => result,
+            }
+        };
+        allowed.map_err(|errno| ResolveError(errno.desc().to_owned()))
+    }
+
     fn certificates(&self, path: &Path) -> Result<(), ResolveError> {
         if !path.is_file() {
             return Err(ResolveError("no such file".to_owned()));
@@ -237,6 +260,14 @@ impl Resolver for MemoryResolver {
 
     fn is_directory(&self, path: &Path) -> bool {
         self.directories.iter().any(|known| known == path)
+    }
+
+    fn appendable(&self, path: &Path) -> Result<(), ResolveError> {
+        // As on any machine.
+        if path.starts_with("/nonexist") {
+            return Err(ResolveError("No such file or directory".to_owned()));
+        }
+        Ok(())
     }
 
     fn certificates(&self, path: &Path) -> Result<(), ResolveError> {

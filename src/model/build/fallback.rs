@@ -3,9 +3,9 @@
 use super::lookup::{Lookup, fallback, saturate};
 use super::{Builder, family_directive};
 use crate::config::{
-    Directive, FALLBACK, FALLBACK6, FALLBACKCOMMAND, FALLBACKCOMMANDONSTOP, FALLBACKCOMMANDRETRY,
-    FALLBACKCOMMANDTIMEOUT, FALLBACKHOLDDOWN, FALLBACKMINIMUM, FallbackServer, Found, Section,
-    Value,
+    Ast, Directive, FALLBACK, FALLBACK6, FALLBACKCOMMAND, FALLBACKCOMMANDONSTOP,
+    FALLBACKCOMMANDRETRY, FALLBACKCOMMANDTIMEOUT, FALLBACKHOLDDOWN, FALLBACKMINIMUM,
+    FallbackServer, Found, Section, Value,
 };
 use crate::model::{
     Fallback, FallbackCommand, FallbackMinimum, Family, ForwardingMethod, Protocol, ServiceAddress,
@@ -22,9 +22,10 @@ pub(super) struct OwnFallback<'a, 't> {
 
 impl Builder<'_, '_> {
     /// Reports global fallbacks that cannot be looked up.
-    pub(super) fn check_global_fallbacks(&mut self, global: Lookup<'_, '_>) {
+    // compat: also such as a later line replaces
+    pub(super) fn check_global_fallbacks(&mut self, ast: &Ast<'_>) {
         for (row, family) in [(&FALLBACK, Family::Inet), (&FALLBACK6, Family::Inet6)] {
-            for directive in global.global.iter().filter(|directive| directive.row == row) {
+            for directive in ast.judged().filter(|directive| directive.row == row) {
                 let found = Found::Line(directive.place.line);
                 let Some((_, server)) = self.fallback_host(directive, family, found) else {
                     continue;

@@ -34,7 +34,8 @@ pub fn build(ast: &Ast<'_>, resolver: &dyn Resolver) -> (Option<Model>, Diagnost
         real_servers: 0,
     };
     let global = Lookup { own: &[], global: &ast.globals };
-    builder.check_global_fallbacks(global);
+    builder.check_files(ast);
+    builder.check_global_fallbacks(ast);
     builder.check_command_directives(&ast.sections, global);
     let settings = builder.settings(ast, global);
     let sections = ast.sections.iter();

@@ -4,8 +4,8 @@ use super::Builder;
 use super::lookup::{Lookup, seconds};
 use crate::config::{
     AUTORELOAD, Ast, CALLBACK, CHECKINTERVAL, COMMENT, Directive, EMAILALERT, EMAILALERTFREQ,
-    EMAILALERTFROM, EMAILALERTSTATUS, FORK, Found, LOGFILE, MAINTENANCEDIR, SERVICENAME, SMTP,
-    SUPERVISED, Value,
+    EMAILALERTFROM, EMAILALERTSTATUS, FORK, Found, LOGFILE, MAINTENANCEDIR, MONITORFILE,
+    SERVICENAME, SMTP, SUPERVISED, Value,
 };
 use crate::model::{AlertPolicy, LogTarget, Settings, StatusSet};
 use std::path::{Path, PathBuf};
@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 impl Builder<'_, '_> {
     pub(super) fn settings(&mut self, ast: &Ast<'_>, global: Lookup<'_, '_>) -> Settings {
         let default = Settings::default();
-        if let Some(directive) = global.global(&MAINTENANCEDIR)
-            && let Value::Text(path) = &directive.value
-            && !self.resolver.is_directory(Path::new(path.as_ref()))
-        {
-            let found = Found::Line(directive.place.line);
-            let text = "maintenance directory does not exist";
-            self.diagnostics.warning(found, Some(&directive.place), text);
+        for directive in ast.judged().filter(|it| *it.row == MAINTENANCEDIR) {
+            if let Value::Text(path) = &directive.value
+                && !self.resolver.is_directory(Path::new(path.as_ref()))
+            {
+                let found = Found::Line(directive.place.line);
+                let text = "maintenance directory does not exist";
+                self.diagnostics.warning(found, Some(&directive.place), text);
+            }
         }
         Settings {
             check_interval: global.seconds(&CHECKINTERVAL).unwrap_or(default.check_interval),
@@ -30,6 +31,26 @@ impl Builder<'_, '_> {
             fork: global.yes(&FORK).unwrap_or(default.fork),
             maintenance_dir: global.text(&MAINTENANCEDIR).map(PathBuf::from),
             execute: execute(&ast.executes),
+        }
+    }
+
+    /// Reports log and monitor files that cannot be appended to. They are neither opened nor made: what
+    /// only asks (`status`, `--check`) must leave nothing behind.
+    pub(super) fn check_files(&mut self, ast: &Ast<'_>) {
+        let sections = ast.sections.iter().flat_map(|section| &section.directives);
+        for directive in ast.judged().chain(sections) {
+            let (row, Value::Text(path)) = (directive.row, &directive.value) else { continue };
+            // A log that is no path is a syslog facility.
+            if *row != MONITORFILE && !(*row == LOGFILE && path.starts_with('/')) {
+                continue;
+            }
+            let Err(cause) = self.resolver.appendable(Path::new(path.as_ref())) else { continue };
+            let text = if *row == LOGFILE {
+                format!("unable to open logfile: {path}")
+            } else {
+                format!("unable to open monitorfile {path}: {cause}")
+            };
+            self.diagnostics.error(Found::Line(directive.place.line), &directive.place, text);
         }
     }
 

@@ -31,7 +31,16 @@ pub(crate) struct Case {
     pub(crate) native: bool,
     /// The start-up phase is compared line by line.
     pub(crate) strict: bool,
+    /// The original takes minutes: not among those that are run again each day.
+    pub(crate) slow: bool,
     pub(crate) steps: Vec<Step>,
+}
+
+impl Case {
+    /// Of a file of snippets or tables, how many configurations there are.
+    pub(crate) fn configurations(&self) -> usize {
+        self.steps.iter().filter(|step| step.words[0] == "file").count()
+    }
 }
 
 /// All cases under `folder`, in order of their names.
@@ -129,6 +138,7 @@ fn instance(
         covers: Vec::new(),
         native: false,
         strict: false,
+        slow: false,
         steps: Vec::new(),
     };
     for step in steps {
@@ -138,6 +148,7 @@ fn instance(
             "covers" => case.covers.extend_from_slice(&step.words[1..]),
             "strict" => case.strict = true,
             "native" => case.native = true,
+            "slow" => case.slow = true,
             "==" => match expand {
                 Some(expand) => case.steps.extend(expand(&step)),
                 None => return Err("== belongs into snippets or tables".to_owned()),

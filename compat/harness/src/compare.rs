@@ -392,7 +392,11 @@ fn calls_by_service(calls: &[String]) -> BTreeMap<String, Vec<&String>> {
 
 /// Of every hook's calls for one service only the last.
 fn last_calls(calls: &[String]) -> BTreeSet<String> {
-    calls_by_service(calls).values().filter_map(|calls| calls.last()).map(|&it| it.clone()).collect()
+    calls_by_service(calls)
+        .values()
+        .filter_map(|calls| calls.last())
+        .map(|&it| it.clone())
+        .collect()
 }
 
 /// Messages of ours after the original's do no harm; each of the original's must be there, in its order.

@@ -5,14 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::case::{Case, load_all};
 use crate::compare::{self, Difference};
 use crate::guest::{self, Job};
 use crate::known;
+use crate::random;
 use crate::record::{Record, Section};
 
-type Outcomes = BTreeMap<String, Result<Record, String>>;
+pub(crate) type Outcomes = BTreeMap<String, Result<Record, String>>;
 
 pub(crate) fn main(command: &str, arguments: &[String]) -> Result<bool, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -26,6 +28,9 @@ pub(crate) fn main(command: &str, arguments: &[String]) -> Result<bool, String> 
         } else {
             wanted.push(word.as_str());
         }
+    }
+    if command == "random" {
+        return random::main(&root, &binary, arguments);
     }
     let all = load_all(&root.join("compat/cases"))?;
     let cases: Vec<Case> = all
@@ -44,10 +49,22 @@ pub(crate) fn main(command: &str, arguments: &[String]) -> Result<bool, String> 
         }
         "record" => record(&root, &cases),
         "original" => original(&root, &cases),
+        "daily" => original(&root, &of_today(cases)),
         "both" => Ok(original(&root, &cases)? & ours(&root, &cases, &binary, wanted.is_empty())?),
         "accept" => accept(&root, &cases, &binary),
         _ => ours(&root, &cases, &binary, wanted.is_empty()),
     }
+}
+
+/// Ten cases, others each day, until all have had their turn.
+fn of_today(cases: Vec<Case>) -> Vec<Case> {
+    const MANY: usize = 10;
+    let quick: Vec<Case> = cases.into_iter().filter(|case| !case.slow).collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
+    let day = usize::try_from(now / 86_400).unwrap_or_default();
+    // Far apart in the list, so that each day has some of every kind.
+    let turns = quick.len().div_ceil(MANY).max(1);
+    quick.into_iter().skip(day % turns).step_by(turns).collect()
 }
 
 /// A number selects by the beginning of the name, text anywhere in it.
@@ -61,7 +78,7 @@ fn is_wanted(name: &str, part: &str) -> bool {
 
 fn record(root: &Path, cases: &[Case]) -> Result<bool, String> {
     need_original()?;
-    let outcomes = run(root, cases, "record", "original")?;
+    let outcomes = run(root, &root.join("compat/cases"), cases, "record", "original")?;
     let mut good = true;
     for case in cases {
         match outcome(&outcomes, case) {
@@ -79,7 +96,7 @@ fn record(root: &Path, cases: &[Case]) -> Result<bool, String> {
 
 fn original(root: &Path, cases: &[Case]) -> Result<bool, String> {
     need_original()?;
-    let outcomes = run(root, cases, "compare", "original")?;
+    let outcomes = run(root, &root.join("compat/cases"), cases, "compare", "original")?;
     let mut failed = 0;
     for case in cases {
         match judge(case, &outcomes) {
@@ -100,7 +117,7 @@ fn original(root: &Path, cases: &[Case]) -> Result<bool, String> {
 
 fn ours(root: &Path, cases: &[Case], binary: &Path, whole: bool) -> Result<bool, String> {
     let known = known::load(&root.join("compat/KNOWN_DIFFERENCES.md"))?;
-    let outcomes = run(root, cases, "compare", &path_of(binary)?)?;
+    let outcomes = run(root, &root.join("compat/cases"), cases, "compare", &path_of(binary)?)?;
     let mut failed = 0;
     let mut listed = 0;
     for case in cases {
@@ -164,7 +181,7 @@ fn unlike_pinned(case: &Case, difference: &Difference) -> Result<Option<Differen
 /// Pins what ours does where a difference is listed.
 fn accept(root: &Path, cases: &[Case], binary: &Path) -> Result<bool, String> {
     let known = known::load(&root.join("compat/KNOWN_DIFFERENCES.md"))?;
-    let outcomes = run(root, cases, "compare", &path_of(binary)?)?;
+    let outcomes = run(root, &root.join("compat/cases"), cases, "compare", &path_of(binary)?)?;
     for case in cases {
         let mut pinned = Record {
             header: "ours, where a difference is listed".to_owned(),
@@ -192,7 +209,7 @@ fn accept(root: &Path, cases: &[Case], binary: &Path) -> Result<bool, String> {
     Ok(true)
 }
 
-fn outcome<'a>(outcomes: &'a Outcomes, case: &Case) -> Result<&'a Record, String> {
+pub(crate) fn outcome<'a>(outcomes: &'a Outcomes, case: &Case) -> Result<&'a Record, String> {
     match outcomes.get(&case.name) {
         Some(Ok(record)) => Ok(record),
         Some(Err(error)) => Err(error.clone()),
@@ -219,22 +236,26 @@ fn judge(case: &Case, outcomes: &Outcomes) -> Result<Vec<Difference>, String> {
 fn report(case: &Case, differences: &[Difference]) {
     for difference in differences {
         println!("DIFFERENT {}: step {}: {}", case.name, difference.title, difference.kind);
-        for line in difference.expected.iter().filter(|line| !difference.observed.contains(line)) {
-            println!("    - {line}");
-        }
-        for line in difference.observed.iter().filter(|line| !difference.expected.contains(line)) {
-            println!("    + {line}");
-        }
+        report_difference(difference);
     }
 }
 
-fn path_of(binary: &Path) -> Result<String, String> {
+pub(crate) fn report_difference(difference: &Difference) {
+    for line in difference.expected.iter().filter(|line| !difference.observed.contains(line)) {
+        println!("    - {line}");
+    }
+    for line in difference.observed.iter().filter(|line| !difference.expected.contains(line)) {
+        println!("    + {line}");
+    }
+}
+
+pub(crate) fn path_of(binary: &Path) -> Result<String, String> {
     let path = binary.canonicalize().map_err(|e| format!("{}: {e}", binary.display()))?;
     Ok(path.display().to_string())
 }
 
 /// Installs Debian's package if it is missing and we may.
-fn need_original() -> Result<(), String> {
+pub(crate) fn need_original() -> Result<(), String> {
     if Path::new("/usr/sbin/ldirectord").exists() {
         return Ok(());
     }
@@ -254,7 +275,13 @@ fn number_from(variable: &str, default: usize) -> usize {
 }
 
 /// All cases with one program; native ones here, the others in guests at the same time.
-fn run(root: &Path, cases: &[Case], mode: &str, program: &str) -> Result<Outcomes, String> {
+pub(crate) fn run(
+    root: &Path,
+    folder_of_cases: &Path,
+    cases: &[Case],
+    mode: &str,
+    program: &str,
+) -> Result<Outcomes, String> {
     if !nix::unistd::Uid::effective().is_root() {
         return Err(
             "needs root: cases run in namespaces and with the daemon's own paths".to_owned()
@@ -271,7 +298,7 @@ fn run(root: &Path, cases: &[Case], mode: &str, program: &str) -> Result<Outcome
         parallel,
         mode: mode.to_owned(),
         program: program.to_owned(),
-        cases: root.join("compat/cases"),
+        cases: folder_of_cases.to_owned(),
     };
     let names = |cases: &[&Case]| cases.iter().map(|case| case.name.clone()).collect::<Vec<_>>();
     let list = folder.join("list");

@@ -4,6 +4,7 @@
 //! * `host` selects cases, boots the lab's guests and reports; `guest` runs many cases at a time inside one.
 //! * `world` prepares the namespaces of one case, `run` goes through its steps, `observe` looks,
 //!   `server` answers the checks.
+//! * `random` makes configurations at random and gives them to both programs.
 //! * `compare` says what counts as a difference, `known` which of them are listed.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
@@ -14,6 +15,7 @@ mod host;
 mod known;
 mod normalise;
 mod observe;
+mod random;
 mod record;
 mod rhythm;
 mod run;
@@ -28,8 +30,10 @@ usage: compat COMMAND [--binary PATH] [CASE…]
   run        ours against the records (default binary target/debug/ldirectord)
   record     the original; writes the records
   original   the original against its records
+  daily      the original against its records, ten cases, others each day
   both       `original`, then `run`
   accept     ours; writes what ours does where KNOWN_DIFFERENCES.md lists a difference
+  random     both on configurations at random: [--count 3000] [--tables 12] [--seed N]
   list       the cases with the statements that they cover
 CASE is a part of a case's name; none means all.";
 
@@ -40,7 +44,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let outcome = match command.as_str() {
-        "run" | "record" | "original" | "both" | "accept" | "list" => host::main(command, rest),
+        "run" | "record" | "original" | "both" | "accept" | "daily" | "list" | "random" => {
+            host::main(command, rest)
+        }
         "guest" => guest::main(rest),
         "init" => world::init(rest),
         "one" => run::main(rest),

@@ -3,10 +3,11 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 CASE ?=
+SEED ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build release check test lint demo demo-kernel bench fuzz deny install clean
-.PHONY: compat compat-record compat-both lab-anycast demo-anycast man musl deb
+.PHONY: compat compat-record compat-both compat-random lab-anycast demo-anycast man musl deb
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -50,6 +51,9 @@ compat-record: build ## records what the original does, CASE=… for some (as ro
 
 compat-both: build ## the original against its own records, then ours
 	@target/debug/compat both $(CASE)
+
+compat-random: build ## 3,000 configurations at random, given to both programs, SEED=… for the same again (as root)
+	@target/debug/compat random $(if $(SEED),--seed $(SEED))
 
 bench: release ## CPU per check, time to see a death, start and reload, against the original and keepalived
 	@compat/bench/run

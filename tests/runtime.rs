@@ -5,7 +5,7 @@ use ldirectord::model::{
     CheckMethod, CheckPlan, ForwardingMethod, Model, Protocol, RealServer, ServiceAddress,
     Thresholds, VirtualService,
 };
-use ldirectord::runtime::{Configuration, Controller, Fingerprint, Runtime, Setup};
+use ldirectord::runtime::{Configuration, Controller, End, Fingerprint, Runtime, Setup};
 use ldirectord::status::{Phase, ServerState, StatusReport};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ fn start(model: Model, directory: &tempfile::TempDir) -> (Controller, impl FnOnc
     let stop = controller.clone();
     (controller, move || {
         stop.terminate("TERM");
-        assert_eq!(thread.join().expect("no panic"), "TERM");
+        assert_eq!(thread.join().expect("no panic"), End::Signal("TERM"));
     })
 }
 

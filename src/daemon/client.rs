@@ -36,9 +36,22 @@ pub(super) fn stop(daemon: &Handle) -> ExitStatus {
     ExitStatus::Success
 }
 
-/// Ends a daemon for good, for `restart`: if it does not clean up in time, by force. The table is then
-/// left as it is, and the next daemon adopts it.
-pub(super) fn end(daemon: &Handle) -> io::Result<()> {
+/// Ends a daemon for good, for `restart`. One that can hands over: what the configuration still has stays
+/// in the table, with its connections, and no hook runs. Another one cleans up, and if it does not in
+/// time, it is ended by force; the table is then left as it is. The next daemon adopts what is there.
+pub(super) fn end(daemon: &Handle, socket: &Path) -> io::Result<()> {
+    let leaves = match ask(socket, Question::HandOver) {
+        Ok(_) => true,
+        // It may be gone before its answer is.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
+        Err(error) => {
+            log::debug!("process {} does not hand over: {error}", daemon.pid());
+            false
+        }
+    };
+    if leaves && daemon.ends_within(CLEAN_UP) {
+        return Ok(());
+    }
     daemon.terminate()?;
     if daemon.ends_within(CLEAN_UP) {
         return Ok(());

@@ -1,6 +1,6 @@
 //! The control socket: root asks a running daemon what it knows.
 //!
-//! One request a connection: a line, `status` or `listing`. The answer is a line, `ok` or `error` and
+//! One request a connection: a line, `status`, `listing` or `handover`. The answer is a line, `ok` or `error` and
 //! the reason, then the text, then the end.
 
 use crate::check::Deadline;
@@ -29,6 +29,8 @@ pub struct Answers {
     pub status: Box<dyn Fn() -> Option<StatusReport> + Send>,
     /// `listing`: the table in the form of `ipvsadm -Ln`; `None` when the daemon does not answer.
     pub listing: Box<dyn Fn() -> Option<String> + Send>,
+    /// `handover`: the daemon ends and leaves the table to the next one; the error says why it does not.
+    pub hand_over: Box<dyn Fn() -> Result<(), String> + Send>,
 }
 
 /// A question.
@@ -38,6 +40,8 @@ pub enum Question {
     Status,
     /// The table as text.
     Listing,
+    /// Whether the daemon hands over, as it is then about to.
+    HandOver,
 }
 
 impl Question {
@@ -45,6 +49,7 @@ impl Question {
         match self {
             Self::Status => "status",
             Self::Listing => "listing",
+            Self::HandOver => "handover",
         }
     }
 }
@@ -104,6 +109,13 @@ fn answer(mut client: UnixStream, answers: &Answers) -> io::Result<()> {
     let text = match question.trim_end() {
         "status" => (answers.status)().map(|report| serde_json::to_vec(&report)).transpose()?,
         "listing" => (answers.listing)().map(String::into_bytes),
+        "handover" => match (answers.hand_over)() {
+            Ok(()) => Some(Vec::new()),
+            Err(why) => {
+                let refusal = format!("error {}\n", why.replace('\n', " "));
+                return write_all(&mut client, refusal.as_bytes(), deadline);
+            }
+        },
         _ => return write_all(&mut client, b"error unknown request\n", deadline),
     };
     match text {
@@ -178,6 +190,7 @@ mod tests {
         Answers {
             status: Box::new(|| Some(report())),
             listing: Box::new(|| Some("IP Virtual Server\nx\n".into())),
+            hand_over: Box::new(|| Err("line 7: nonsense".into())),
         }
     }
 
@@ -189,6 +202,8 @@ mod tests {
         let status = ask(&path, Question::Status).unwrap();
         assert_eq!(serde_json::from_str::<StatusReport>(&status).unwrap(), report());
         assert_eq!(ask(&path, Question::Listing).unwrap(), "IP Virtual Server\nx\n");
+        let refused = ask(&path, Question::HandOver).unwrap_err();
+        assert_eq!(refused.to_string(), "line 7: nonsense");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(serve(&path, answers()).is_err(), "one daemon, one socket");
         drop(control);
@@ -217,7 +232,11 @@ mod tests {
     fn a_busy_daemon_says_so() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sock");
-        let busy = Answers { status: Box::new(|| None), listing: Box::new(|| None) };
+        let busy = Answers {
+            status: Box::new(|| None),
+            listing: Box::new(|| None),
+            hand_over: Box::new(|| Ok(())),
+        };
         let _control = serve(&path, busy).unwrap();
         let error = ask(&path, Question::Status).unwrap_err();
         assert_eq!(error.to_string(), "the daemon is busy");

@@ -78,14 +78,16 @@ pub fn command(
         (Verb::Start, Found::Running(_))
         | (Verb::Stop, _)
         | (Verb::TryRestart, Found::Stale | Found::Absent) => finish(verb, ExitStatus::Success),
-        (Verb::Restart | Verb::TryRestart, Found::Running(daemon)) => match client::end(&daemon) {
-            Ok(()) => start(configuration, target, options, paths),
-            Err(error) => {
-                let message = format!("stop process {}: {error}", daemon.pid());
-                let _ = writeln!(io::stderr(), "{message}");
-                finish(verb, ExitStatus::Failure)
+        (Verb::Restart | Verb::TryRestart, Found::Running(daemon)) => {
+            match client::end(&daemon, &paths.control(&target.instance)) {
+                Ok(()) => start(configuration, target, options, paths),
+                Err(error) => {
+                    let message = format!("stop process {}: {error}", daemon.pid());
+                    let _ = writeln!(io::stderr(), "{message}");
+                    finish(verb, ExitStatus::Failure)
+                }
             }
-        },
+        }
         (Verb::Start | Verb::Restart, Found::Stale | Found::Absent) => {
             start(configuration, target, options, paths)
         }

@@ -11,7 +11,7 @@ use super::{Paths, log_exit};
 use crate::cli::{ExitStatus, Mode, TableChoice};
 use crate::dataplane::{Dataplane, Kernel, Memory};
 use crate::logging;
-use crate::runtime::{self, Controller, Runtime, Setup};
+use crate::runtime::{self, Controller, End, Runtime, Setup};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -73,12 +73,17 @@ impl Daemon {
             notify::ready("running");
         }
         lock(&instances).set(&names);
-        let signal = runtime.run();
+        let end = runtime.run();
         drop(control);
         lock(&instances).finish();
         drop(pid_file);
-        let reason = format!("Linux Director Daemon terminated on signal: {signal}");
-        log_exit(ExitStatus::Success, &reason);
+        match end {
+            End::Signal(signal) => {
+                let reason = format!("Linux Director Daemon terminated on signal: {signal}");
+                log_exit(ExitStatus::Success, &reason);
+            }
+            End::HandedOver => log::info!("the next process takes over the table as it is"),
+        }
         ExitStatus::Success
     }
 
@@ -154,10 +159,11 @@ impl Daemon {
 
 /// Without the socket the daemon does its work all the same.
 fn listen(path: &std::path::Path, controller: Controller) -> Option<Control> {
-    let other = controller.clone();
+    let (other, another) = (controller.clone(), controller.clone());
     let answers = Answers {
         status: Box::new(move || controller.status(ANSWER)),
         listing: Box::new(move || other.listing(ANSWER)),
+        hand_over: Box::new(move || another.hand_over(ANSWER)),
     };
     control::serve(path, answers)
         .inspect_err(|error| {

@@ -41,6 +41,8 @@ pub(super) enum Message {
     Reload,
     /// TERM and its like: the signal's name without SIG.
     Terminate(&'static str),
+    /// Another process takes over. The asker hears whether this one ends, or why it goes on.
+    HandOver(Sender<Result<(), String>>),
     /// Somebody asks for the status.
     Status(Sender<StatusReport>),
     /// Somebody asks for the table in the form of `ipvsadm -Ln`.

@@ -23,5 +23,5 @@ mod report;
 mod schedule;
 mod watch;
 
-pub use owner::{Configuration, Controller, Load, Runtime, Setup};
+pub use owner::{Configuration, Controller, End, Load, Runtime, Setup};
 pub use watch::Fingerprint;

@@ -81,6 +81,18 @@ impl Controller {
         let _ = self.0.send(Message::Terminate(signal));
     }
 
+    /// Asks for an end that leaves the table and the hooks' state to another process, after a reload: what
+    /// the configuration does not have any more is purged. The error says why the daemon goes on.
+    ///
+    /// # Errors
+    /// When the configuration is refused, or the runtime does not answer in time.
+    pub fn hand_over(&self, timeout: Duration) -> Result<(), String> {
+        let busy = || "the daemon is busy".to_owned();
+        let (sender, receiver) = channel();
+        self.0.send(Message::HandOver(sender)).map_err(|_| busy())?;
+        receiver.recv_timeout(timeout).map_err(|_| busy())?
+    }
+
     /// The status; `None` if the runtime is gone or does not answer in time.
     pub fn status(&self, timeout: Duration) -> Option<StatusReport> {
         let (sender, receiver) = channel();
@@ -94,6 +106,15 @@ impl Controller {
         self.0.send(Message::Listing(sender)).ok()?;
         receiver.recv_timeout(timeout).ok()
     }
+}
+
+/// How the runtime has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By a signal, with its name without SIG: what is ours has been purged.
+    Signal(&'static str),
+    /// Another process takes over: everything is as it was.
+    HandedOver,
 }
 
 /// The last answer of a check, for `status`.
@@ -131,6 +152,8 @@ pub struct Runtime {
     pub(super) last_reload: Option<(SystemTime, Result<(), String>)>,
     loading: bool,
     load_again: bool,
+    /// Who waits for the end of a reload to take over.
+    successor: Option<Sender<Result<(), String>>>,
     next_round: Instant,
     next_alive: Instant,
 }
@@ -182,6 +205,7 @@ impl Runtime {
             last_reload: None,
             loading: false,
             load_again: false,
+            successor: None,
             next_round: now + round_interval(&setup.configuration.model),
             next_alive: now,
             setup,
@@ -196,10 +220,8 @@ impl Runtime {
         Ok((runtime, controller))
     }
 
-    /// Watches, until a signal asks to stop.
-    ///
-    /// Returns the signal's name without SIG.
-    pub fn run(mut self) -> &'static str {
+    /// Watches, until a signal or a successor asks to stop.
+    pub fn run(mut self) -> End {
         loop {
             let now = Instant::now();
             self.begin_due(now);
@@ -229,7 +251,10 @@ impl Runtime {
             self.first_round_over();
             if let Some(signal) = terminate {
                 self.stop(signal);
-                return signal;
+                return End::Signal(signal);
+            }
+            if !self.loading && self.hand_over() {
+                return End::HandedOver;
             }
             if now >= self.next_round {
                 self.round(now);
@@ -283,6 +308,10 @@ impl Runtime {
                 let _ = asker.send(text);
             }
             Message::Terminate(_) => unreachable!("taken out by the loop"),
+            Message::HandOver(successor) => {
+                self.successor = Some(successor);
+                self.load();
+            }
         }
     }
 
@@ -588,17 +617,38 @@ impl Runtime {
     }
 
     /// A clean stop: hooks that asked for it, then the services, then the last words.
-    fn stop(&mut self, signal: &'static str) {
-        self.status = Status::Stopping;
-        (self.setup.stopping)();
-        let hooks = self.director.stop();
-        self.act(hooks);
+    /// After the reload: leaves everything to who waits for it. False if nobody does, or if the
+    /// configuration was refused, which who waits is told.
+    fn hand_over(&mut self) -> bool {
+        let Some(successor) = self.successor.take() else { return false };
+        if let Some((_, Err(why))) = &self.last_reload {
+            // Whoever has gone away does not take over either.
+            let _ = successor.send(Err(why.clone()));
+            return false;
+        }
+        self.finish_hooks();
+        self.save_memory();
+        self.alerts.drain();
+        let _ = successor.send(Ok(()));
+        true
+    }
+
+    /// Waits a moment for the hooks that have been started.
+    fn finish_hooks(&mut self) {
         self.hooks.drain(HOOKS_ON_STOP);
         while let Ok(message) = self.inbox.try_recv() {
             if let Message::Hook(report) = message {
                 self.hook_ran(report);
             }
         }
+    }
+
+    fn stop(&mut self, signal: &'static str) {
+        self.status = Status::Stopping;
+        (self.setup.stopping)();
+        let hooks = self.director.stop();
+        self.act(hooks);
+        self.finish_hooks();
         let purged: Vec<&ServiceState> =
             self.director.services().iter().filter(|state| state.service.clean_stop).collect();
         let purge = purged.iter().map(|state| (&state.service, Some(*state)));

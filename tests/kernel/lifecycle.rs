@@ -8,6 +8,7 @@ use super::{Test, seen, tests};
 pub(crate) const TESTS: &[Test] = tests![
     a_start_takes_over_the_table_that_it_finds,
     a_killed_daemon_leaves_its_table_and_the_next_takes_it_over_with_its_connections,
+    a_restart_hands_the_table_over_with_its_connections,
     a_stop_purges_what_is_ours_or_leaves_it_as_cleanstop_says,
     a_reload_keeps_the_connections_of_what_is_unchanged,
     a_refused_reload_leaves_everything_as_it_is,
@@ -98,6 +99,36 @@ fn a_killed_daemon_leaves_its_table_and_the_next_takes_it_over_with_its_connecti
     assert_eq!(director.logged("Deleted") + director.logged("Purged"), logged);
     drop(servers);
     director.expect(&["tcp 10.9.0.1:80 rr ->", FOREIGN], seen());
+}
+
+fn a_restart_hands_the_table_over_with_its_connections() {
+    let (world, servers) = world("restart");
+    let second = "virtual=10.9.0.1:81
+    real=10.0.2.11:80 masq
+    scheduler=rr
+    checktype=connect
+";
+    let hook = "/run/kernel-tests/restart.calls";
+    let hooked = format!("fallbackcommandonstop=yes\nfallbackcommand=/bin/echo >>{hook}\n{CONFIG}");
+    let director = Director::start(&world, &format!("{hooked}{second}"));
+    director.expect(&[OURS, "tcp 10.9.0.1:81 rr -> 10.0.2.11:80 masq 1", FOREIGN], PATIENCE);
+    let mut open = connections(&world);
+    let (before, removed) = (director.pid(), director.logged("Deleted"));
+    // The second service is no more, and goes with the process that has it.
+    director.configure(&hooked);
+    director.command("restart");
+    assert_ne!(director.pid(), before);
+    director.expect(&[OURS, FOREIGN], PATIENCE);
+    let checks = servers[0].accepted();
+    wait_for("a check", PATIENCE, || (servers[0].accepted() > checks + 1).then_some(()).ok_or(""));
+    assert_eq!(director.table(), [OURS, FOREIGN], "{}", director.story());
+    assert_alive(&mut open, &director.story());
+    assert_eq!(director.logged("Deleted"), removed);
+    assert_eq!(director.logged("Purged virtual server (start): 10.9.0.1:81"), 1);
+    assert_eq!(director.logged("Purged virtual server (stop)"), 0);
+    let calls = std::fs::read_to_string(hook).expect("calls of the hook");
+    let of_ours = calls.lines().filter(|line| line.contains("10.9.0.1:80 "));
+    assert_eq!(of_ours.collect::<Vec<_>>(), ["stop 10.9.0.1:80 tcp"]);
 }
 
 fn a_stop_purges_what_is_ours_or_leaves_it_as_cleanstop_says() {

@@ -138,7 +138,7 @@ scenario_director_restart() {
     begin
     director lb1a restart
     observe 8
-    expect director_restart 1000 1 2
+    expect director_restart 0 1 0 "handed over"
 }
 
 scenario_director_killed() {

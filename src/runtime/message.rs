@@ -1,6 +1,6 @@
 //! What the other threads tell the owner thread.
 
-use super::owner::Configuration;
+use super::setup::Configuration;
 use super::watch::Fingerprint;
 use crate::director::Checked;
 use crate::hook::HookReport;

@@ -14,14 +14,21 @@
 //! trip runs there: checks, hooks, mail, name look-ups and the reading of files run elsewhere.
 
 mod alerts;
+mod controller;
 mod dialer;
 mod dispatch;
+mod ending;
 mod message;
 mod owner;
 mod pool;
+mod reload;
 mod report;
 mod schedule;
+mod setup;
 mod watch;
 
-pub use owner::{Configuration, Controller, End, Load, Runtime, Setup};
+pub use controller::Controller;
+pub use ending::End;
+pub use owner::Runtime;
+pub use setup::{Configuration, Load, Setup};
 pub use watch::Fingerprint;

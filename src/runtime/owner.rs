@@ -1,23 +1,24 @@
 //! The owner thread: receives, decides, programs the table, and hands everything slow to others.
 
 use super::alerts::Alerts;
+use super::controller::Controller;
 use super::dispatch::Dispatch;
-use super::message::{Loaded, Message, Refused};
+use super::ending::End;
+use super::message::Message;
 use super::report;
 use super::schedule::Schedule;
-use super::watch::{self, Fingerprint, Targets, Watch};
+use super::setup::Setup;
+use super::watch::{self, Targets, Watch};
 use crate::check::{CheckOutcome, Failure};
-use crate::dataplane::{Dataplane, Done, Notice, Stage, Table, listing};
+use crate::dataplane::{Done, Notice, Table, listing};
 use crate::director::{
     Action, Change, CheckId, Checked, Director, Event, Health, Report, ServiceState, WantedService,
 };
 use crate::hook::{HookJob, HookReport, HookRunner, Memory};
 use crate::model::{Model, ServiceAddress, Status, VirtualService};
-use crate::status::StatusReport;
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,96 +27,6 @@ const BATCH: usize = 4096;
 
 /// A round comes at least this often, however long the check intervals are.
 const LONGEST_ROUND: Duration = Duration::from_secs(60);
-
-/// How long a clean stop waits for the hooks it has started.
-const HOOKS_ON_STOP: Duration = Duration::from_secs(5);
-
-/// A configuration that was accepted.
-#[derive(Debug)]
-pub struct Configuration {
-    /// What it says.
-    pub model: Model,
-    /// The file as it was when it was read: what differs from it later is a change.
-    pub fingerprint: Fingerprint,
-}
-
-/// Reads the configuration again; the error is its diagnostics as text for the log.
-pub type Load = Arc<dyn Fn() -> Result<Configuration, String> + Send + Sync>;
-
-/// What the runtime is started with.
-pub struct Setup {
-    /// The configuration's file, absolute.
-    pub config: PathBuf,
-    /// The instance's name, for `status`.
-    pub instance: String,
-    /// What it says.
-    pub configuration: Configuration,
-    /// Reads it again.
-    pub load: Load,
-    /// The table to program.
-    pub table: Box<dyn Dataplane>,
-    /// What `status` calls it: `kernel` or `memory`.
-    pub table_name: &'static str,
-    /// Where the fallback commands' state is kept over a restart.
-    pub memory: PathBuf,
-    /// Follows the global settings that are not the runtime's (log, `execute`) after a reload.
-    pub settings_changed: Box<dyn FnMut(&Model) + Send>,
-    /// Called once when a stop begins, before anything is purged.
-    pub stopping: Box<dyn FnMut() + Send>,
-    /// Called at least this often while the owner thread does its work.
-    pub alive: Option<(Duration, Box<dyn FnMut() + Send>)>,
-}
-
-/// Talks to the runtime from other threads.
-#[derive(Clone)]
-pub struct Controller(Sender<Message>);
-
-impl Controller {
-    /// Asks for a reload.
-    pub fn reload(&self) {
-        let _ = self.0.send(Message::Reload);
-    }
-
-    /// Asks for a clean stop, because of a signal: its name without SIG.
-    pub fn terminate(&self, signal: &'static str) {
-        let _ = self.0.send(Message::Terminate(signal));
-    }
-
-    /// Asks for an end that leaves the table and the hooks' state to another process, after a reload: what
-    /// the configuration does not have any more is purged. The error says why the daemon goes on.
-    ///
-    /// # Errors
-    /// When the configuration is refused, or the runtime does not answer in time.
-    pub fn hand_over(&self, timeout: Duration) -> Result<(), String> {
-        let busy = || "the daemon is busy".to_owned();
-        let (sender, receiver) = channel();
-        self.0.send(Message::HandOver(sender)).map_err(|_| busy())?;
-        receiver.recv_timeout(timeout).map_err(|_| busy())?
-    }
-
-    /// The status; `None` if the runtime is gone or does not answer in time.
-    pub fn status(&self, timeout: Duration) -> Option<StatusReport> {
-        let (sender, receiver) = channel();
-        self.0.send(Message::Status(sender)).ok()?;
-        receiver.recv_timeout(timeout).ok()
-    }
-
-    /// The table in the form of `ipvsadm -Ln`; `None` as for [`Controller::status`].
-    pub fn listing(&self, timeout: Duration) -> Option<String> {
-        let (sender, receiver) = channel();
-        self.0.send(Message::Listing(sender)).ok()?;
-        receiver.recv_timeout(timeout).ok()
-    }
-}
-
-/// How the runtime has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// By a signal, with its name without SIG: what is ours has been purged.
-    Signal(&'static str),
-    /// Another process takes over: everything is as it was.
-    HandedOver,
-}
 
 /// The last answer of a check, for `status`.
 #[derive(Debug, Clone)]
@@ -135,27 +46,27 @@ pub(super) struct LastHook {
 /// The runtime: made by [`Runtime::start`], run by [`Runtime::run`].
 pub struct Runtime {
     pub(super) setup: Setup,
-    inbox: Receiver<Message>,
-    sender: Sender<Message>,
+    pub(super) inbox: Receiver<Message>,
+    pub(super) sender: Sender<Message>,
     pub(super) director: Director,
     pub(super) table: Table,
-    schedule: Schedule,
-    dispatch: Dispatch,
+    pub(super) schedule: Schedule,
+    pub(super) dispatch: Dispatch,
     pub(super) hooks: HookRunner,
-    memory: Memory,
-    alerts: Alerts,
-    watch: Watch,
+    pub(super) memory: Memory,
+    pub(super) alerts: Alerts,
+    pub(super) watch: Watch,
     pub(super) status: Status,
     pub(super) since: SystemTime,
     pub(super) last_checks: HashMap<CheckId, LastCheck>,
     pub(super) last_hooks: HashMap<ServiceAddress, LastHook>,
     pub(super) last_reload: Option<(SystemTime, Result<(), String>)>,
-    loading: bool,
-    load_again: bool,
+    pub(super) loading: bool,
+    pub(super) load_again: bool,
     /// Who waits for the end of a reload to take over.
-    successor: Option<Sender<Result<(), String>>>,
-    next_round: Instant,
-    next_alive: Instant,
+    pub(super) successor: Option<Sender<Result<(), String>>>,
+    pub(super) next_round: Instant,
+    pub(super) next_alive: Instant,
 }
 
 impl Runtime {
@@ -386,7 +297,7 @@ impl Runtime {
         }
     }
 
-    fn first_round_over(&mut self) {
+    pub(super) fn first_round_over(&mut self) {
         if matches!(self.status, Status::Starting | Status::Reloading)
             && self.director.all_answered()
         {
@@ -394,12 +305,12 @@ impl Runtime {
         }
     }
 
-    fn schedule_checks(&mut self, now: Instant) {
+    pub(super) fn schedule_checks(&mut self, now: Instant) {
         self.schedule.install(self.director.checks().map(|(id, _, interval)| (id, interval)), now);
     }
 
     /// Carries out what the director wants: the table first, then whoever is to be told.
-    fn act(&mut self, actions: Vec<Action>) {
+    pub(super) fn act(&mut self, actions: Vec<Action>) {
         let mut changes: Vec<Change> = Vec::new();
         let mut hooks = Vec::new();
         for action in actions {
@@ -434,7 +345,7 @@ impl Runtime {
     }
 
     /// Says what has become of the table's operations.
-    fn tell(&mut self, done: Vec<Done>) {
+    pub(super) fn tell(&mut self, done: Vec<Done>) {
         for done in done {
             match done {
                 Done::Applied(notice) => {
@@ -469,7 +380,7 @@ impl Runtime {
         self.reconcile();
     }
 
-    fn reconcile(&mut self) {
+    pub(super) fn reconcile(&mut self) {
         let watched: Vec<&ServiceState> =
             self.director.services().iter().filter(|state| state.service.reconcile).collect();
         if watched.is_empty() {
@@ -486,7 +397,7 @@ impl Runtime {
         }
     }
 
-    fn hook_ran(&mut self, report: HookReport) {
+    pub(super) fn hook_ran(&mut self, report: HookReport) {
         let service = report.service;
         if report::succeeded(&report) {
             self.memory.set(service, &report.command, report.argument);
@@ -495,172 +406,10 @@ impl Runtime {
         self.last_hooks.insert(service, LastHook { at: SystemTime::now(), report });
     }
 
-    fn save_memory(&mut self) {
+    pub(super) fn save_memory(&mut self) {
         if let Err(error) = self.memory.save() {
             log::warn!("cannot keep what the fallback commands were told: {error}");
         }
-    }
-
-    fn file_changed(&mut self) {
-        let path = self.setup.config.display();
-        log::info!("Configuration file '{path}' has changed on disk");
-        if self.setup.configuration.model.settings.auto_reload {
-            log::info!(" - reread new configuration");
-            self.load();
-        } else {
-            log::info!(" - ignore new configuration");
-        }
-        if let Some(callback) = &self.setup.configuration.model.settings.callback {
-            self.hooks.callback(callback, &self.setup.config);
-        }
-    }
-
-    /// Reads the configuration on a thread of its own: its names may take long to look up.
-    fn load(&mut self) {
-        if self.loading {
-            self.load_again = true;
-            return;
-        }
-        self.loading = true;
-        let (load, owner) = (Arc::clone(&self.setup.load), self.sender.clone());
-        let config = self.setup.config.clone();
-        let work = move || {
-            let found = watch::fingerprint(&config).ok();
-            let loaded = match load() {
-                Ok(configuration) => {
-                    let targets = targets(&config, &configuration.model);
-                    Ok(Loaded { configuration, maintenance: watch::in_maintenance(&targets) })
-                }
-                Err(diagnostics) => Err(Refused { diagnostics, found }),
-            };
-            let _ = owner.send(Message::Loaded(Box::new(loaded)));
-        };
-        if let Err(error) = std::thread::Builder::new().name("load".to_owned()).spawn(work) {
-            self.loading = false;
-            log::error!("reload: cannot start a thread: {error}");
-        }
-    }
-
-    fn loaded(&mut self, loaded: Result<Loaded, Refused>, now: Instant, actions: &mut Vec<Action>) {
-        self.loading = false;
-        match loaded {
-            Ok(loaded) => {
-                self.reload(loaded, now, actions);
-                self.last_reload = Some((SystemTime::now(), Ok(())));
-            }
-            Err(Refused { diagnostics, found }) => {
-                let first = diagnostics.lines().next().unwrap_or_default().to_owned();
-                log::error!("{}", diagnostics.trim_end());
-                log::error!("the configuration is refused; the one before goes on");
-                self.last_reload = Some((SystemTime::now(), Err(first)));
-                // It has been told about, so the watch need not.
-                if let Some(found) = found {
-                    self.watch.rebase(found);
-                }
-            }
-        }
-        if std::mem::take(&mut self.load_again) {
-            self.load();
-        }
-    }
-
-    /// Takes on a new model: what is unchanged keeps its state, its place in the table and its time
-    /// in the schedule.
-    fn reload(&mut self, loaded: Loaded, now: Instant, actions: &mut Vec<Action>) {
-        let Loaded { configuration, maintenance } = loaded;
-        let model = &configuration.model;
-        // What was decided under the old model is done under it.
-        self.act(std::mem::take(actions));
-        self.status = Status::Reloading;
-        (self.setup.settings_changed)(model);
-        let snapshot = match self.table.snapshot(&model.services) {
-            Ok(snapshot) => Some(snapshot),
-            Err(error) => {
-                log::error!("{error}; the table is left as it is until the next round");
-                None
-            }
-        };
-        let removed = match &snapshot {
-            Some(snapshot) => self.director.reload(model, snapshot, maintenance, now),
-            None => self.director.reload(model, &(), maintenance, now),
-        };
-        self.act(removed.actions);
-        let done =
-            self.table.remove(removed.services.iter().map(|service| (service, None)), Stage::Start);
-        self.tell(done);
-        for service in &removed.services {
-            self.memory.forget(service.address);
-            self.last_hooks.remove(&service.address);
-        }
-        if !removed.services.is_empty() {
-            self.save_memory();
-        }
-        let wanted: Vec<WantedService<'_>> =
-            self.director.services().iter().map(ServiceState::wanted).collect();
-        match snapshot {
-            Some(snapshot) => {
-                let done = self.table.synchronise(&wanted, &snapshot);
-                self.tell(done);
-            }
-            None => self.table.owe(wanted.iter().map(|wanted| wanted.service.address)),
-        }
-        let fingerprint = configuration.fingerprint;
-        self.watch.retarget(targets(&self.setup.config, model), fingerprint);
-        self.setup.configuration = configuration;
-        self.schedule_checks(now);
-        let director = &self.director;
-        self.last_checks.retain(|&id, _| !director.members(id).is_empty());
-        self.alerts.retain(&self.director);
-        let settled = self.director.settle(now);
-        self.act(settled);
-        self.first_round_over();
-    }
-
-    /// A clean stop: hooks that asked for it, then the services, then the last words.
-    /// After the reload: leaves everything to who waits for it. False if nobody does, or if the
-    /// configuration was refused, which who waits is told.
-    fn hand_over(&mut self) -> bool {
-        let Some(successor) = self.successor.take() else { return false };
-        if let Some((_, Err(why))) = &self.last_reload {
-            // Whoever has gone away does not take over either.
-            let _ = successor.send(Err(why.clone()));
-            return false;
-        }
-        self.finish_hooks();
-        self.save_memory();
-        self.alerts.drain();
-        let _ = successor.send(Ok(()));
-        true
-    }
-
-    /// Waits a moment for the hooks that have been started.
-    fn finish_hooks(&mut self) {
-        self.hooks.drain(HOOKS_ON_STOP);
-        while let Ok(message) = self.inbox.try_recv() {
-            if let Message::Hook(report) = message {
-                self.hook_ran(report);
-            }
-        }
-    }
-
-    fn stop(&mut self, signal: &'static str) {
-        self.status = Status::Stopping;
-        (self.setup.stopping)();
-        let hooks = self.director.stop();
-        self.act(hooks);
-        self.finish_hooks();
-        let purged: Vec<&ServiceState> =
-            self.director.services().iter().filter(|state| state.service.clean_stop).collect();
-        let purge = purged.iter().map(|state| (&state.service, Some(*state)));
-        let done = self.table.remove(purge, Stage::Stop);
-        // A service that starts over an empty table is announced anew.
-        for state in purged {
-            self.memory.forget(state.address());
-        }
-        self.save_memory();
-        self.tell(done);
-        self.alerts.drain();
-        log::info!("Linux Director Daemon terminated on signal: {signal}");
     }
 }
 
@@ -670,7 +419,7 @@ fn round_interval(model: &Model) -> Duration {
     services.fold(model.settings.check_interval, Duration::min).min(LONGEST_ROUND)
 }
 
-fn targets(config: &Path, model: &Model) -> Targets {
+pub(super) fn targets(config: &Path, model: &Model) -> Targets {
     let maintenance = model.settings.maintenance_dir.clone();
     let servers = match maintenance {
         None => Default::default(),

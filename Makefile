@@ -58,7 +58,7 @@ compat-random: build ## 3,000 configurations at random, given to both programs, 
 bench: release ## CPU per check, time to see a death, start and reload, against the original and keepalived
 	@compat/bench/run
 
-fuzz: deps ## each fuzz target for a short time (needs cargo-fuzz and a nightly toolchain)
+fuzz: deps ## each fuzz target for a short time (needs cargo-fuzz)
 	@tests/fuzz/run
 
 deny: ## licences and advisories of the dependencies (needs cargo-deny)

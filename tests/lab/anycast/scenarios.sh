@@ -215,15 +215,20 @@ scenario_flapping() {
     return $status
 }
 
+# half MACHINE -I|-D: DNS over TCP is refused, or not any more.
+half() {
+    local program=iptables-legacy
+    [ "$FAMILY" = 4 ] || program=ip6tables-legacy
+    net_exec "$1" $program "$2" INPUT -p tcp --dport 53 -j REJECT --reject-with tcp-reset
+}
+
 # DNS over TCP dies on both servers while DNS over UDP lives: one address, so both go (--policy all), and the
 # web stays.
 scenario_half_a_service() {
     local machine status
     begin
     for machine in rs11 rs12; do
-        net_exec "$machine" nft -f - <<NFT || return
-table inet half { chain in { type filter hook input priority 0; tcp dport 53 reject with tcp reset; } }
-NFT
+        half "$machine" -I || return
     done
     observe 6
     local verdict=ok
@@ -231,7 +236,7 @@ NFT
     report half_a_service "$outage" "$verdict" "DNS over TCP dies: the DNS address goes, the web address stays"
     status=$?
     for machine in rs11 rs12; do
-        net_exec "$machine" nft delete table inet half
+        half "$machine" -D
     done
     return $status
 }

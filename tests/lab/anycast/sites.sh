@@ -140,7 +140,8 @@ cut_off() { cables "$1" down; }
 plug_in() { cables "$1" up; }
 cables() {
     local device
-    for device in e0 w0; do
+    # A router without its site would tell the network so, as long as it reaches it.
+    for device in w0 e0; do
         [ $device = w0 ] && [ "${1#r?}" ] && continue
         ip -n wires link set "$1-$device" "$2" || return
     done

@@ -25,6 +25,12 @@ virtual=10.9.0.1:80
     scheduler=rr
     checktype=connect
 ";
+/// A service more, with the first server of the other.
+const SECOND: &str = "virtual=10.9.0.1:81
+    real=10.0.2.11:80 masq
+    scheduler=rr
+    checktype=connect
+";
 
 const OURS: &str = "tcp 10.9.0.1:80 rr -> 10.0.2.11:80 masq 1, 10.0.2.12:80 masq 1";
 const FOREIGN: &str = "tcp 10.9.0.9:80 sh -> 10.0.2.13:80 gate 7";
@@ -103,14 +109,9 @@ fn a_killed_daemon_leaves_its_table_and_the_next_takes_it_over_with_its_connecti
 
 fn a_restart_hands_the_table_over_with_its_connections() {
     let (world, servers) = world("restart");
-    let second = "virtual=10.9.0.1:81
-    real=10.0.2.11:80 masq
-    scheduler=rr
-    checktype=connect
-";
     let hook = "/run/kernel-tests/restart.calls";
     let hooked = format!("fallbackcommandonstop=yes\nfallbackcommand=/bin/echo >>{hook}\n{CONFIG}");
-    let director = Director::start(&world, &format!("{hooked}{second}"));
+    let director = Director::start(&world, &format!("{hooked}{SECOND}"));
     director.expect(&[OURS, "tcp 10.9.0.1:81 rr -> 10.0.2.11:80 masq 1", FOREIGN], PATIENCE);
     let mut open = connections(&world);
     let (before, removed) = (director.pid(), director.logged("Deleted"));
@@ -153,16 +154,11 @@ fn a_stop_purges_what_is_ours_or_leaves_it_as_cleanstop_says() {
 
 fn a_reload_keeps_the_connections_of_what_is_unchanged() {
     let (world, _servers) = world("reload");
-    let second = "virtual=10.9.0.1:81
-    real=10.0.2.11:80 masq
-    scheduler=rr
-    checktype=connect
-";
-    let director = Director::start(&world, &format!("{CONFIG}{second}"));
+    let director = Director::start(&world, &format!("{CONFIG}{SECOND}"));
     let removed = "tcp 10.9.0.1:81 rr -> 10.0.2.11:80 masq 1";
     director.expect(&[OURS, removed, FOREIGN], PATIENCE);
     let mut open = connections(&world);
-    let third = second.replace("10.9.0.1:81", "10.9.0.1:82").replace(".11", ".13");
+    let third = SECOND.replace("10.9.0.1:81", "10.9.0.1:82").replace(".11", ".13");
     director.reload(&format!("{CONFIG}{third}"));
     let added = "tcp 10.9.0.1:82 rr -> 10.0.2.13:80 masq 1";
     director.expect(&[OURS, added, FOREIGN], PATIENCE);

@@ -2,8 +2,11 @@
 
 use super::Failure;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv, send};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 /// Stands for a timeout beyond what the clock can hold.
@@ -41,6 +44,8 @@ impl Deadline {
 }
 
 /// A TCP stream that cannot outlive its deadline, however slowly the other end drips.
+///
+/// It waits with `poll`, so it does not matter whether the socket is a blocking one.
 #[derive(Debug)]
 pub struct TimedStream {
     stream: TcpStream,
@@ -62,29 +67,52 @@ impl TimedStream {
     pub fn deadline(&self) -> Deadline {
         self.deadline
     }
+
+    /// Returns when the socket is ready, or has failed.
+    fn wait(&self, events: PollFlags) -> io::Result<()> {
+        loop {
+            // Rounded up: waking before the deadline would only mean waiting again.
+            let left = self.deadline.remaining()? + Duration::from_millis(1);
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.stream.as_fd(), events)], timeout) {
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 impl Read for TimedStream {
+    /// Waits first: an answer is seldom there already.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.deadline.remaining()?))?;
-        self.stream.read(buffer).map_err(timed_out)
+        loop {
+            self.wait(PollFlags::POLLIN)?;
+            match recv(self.stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                result => return Ok(result?),
+            }
+        }
     }
 }
 
 impl Write for TimedStream {
+    /// Tries first: there is nearly always room.
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.deadline.remaining()?))?;
-        self.stream.write(buffer).map_err(timed_out)
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        loop {
+            self.deadline.remaining()?;
+            match send(self.stream.as_raw_fd(), buffer, flags) {
+                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
+                Err(Errno::EINTR) => {}
+                result => return Ok(result?),
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// A socket's receive timeout comes back as EAGAIN; the checks know one word for it.
-fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
 
 /// Whether an error is this machine's own want, not the server's or the network's. Port exhaustion

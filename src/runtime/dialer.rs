@@ -35,7 +35,7 @@ pub(super) struct Dial<T> {
 pub(super) struct Dialled<T> {
     /// The caller's own.
     pub(super) tag: T,
-    /// The connection, blocking again, or why there is none.
+    /// The connection, which does not block, or why there is none.
     pub(super) result: Result<TcpStream, Failure>,
     /// When the connect was begun.
     pub(super) begun: Instant,

@@ -108,10 +108,7 @@ fn submit(
     pool.submit(Box::new(move || {
         let Job { check, plan, step } = job;
         let begun = Instant::now();
-        let outcome = match stream.as_ref().map(|stream| stream.set_nonblocking(false)) {
-            Some(Err(error)) => CheckOutcome::Down(error.into()),
-            _ => check::run(&plan, step, stream, Deadline::after(left)),
-        };
+        let outcome = check::run(&plan, step, stream, Deadline::after(left));
         let duration = spent + begun.elapsed();
         let _ = owner.send(Message::Checked(vec![Checked { check, step, outcome, duration }]));
     }));

@@ -25,6 +25,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// Messages that are taken from the channel before the table is programmed.
 const BATCH: usize = 4096;
 
+/// Outcomes come in bursts: a moment later they are taken together.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// A round comes at least this often, however long the check intervals are.
 const LONGEST_ROUND: Duration = Duration::from_secs(60);
 
@@ -138,7 +141,12 @@ impl Runtime {
             self.begin_due(now);
             let wait = self.wait(now);
             let first = match self.inbox.recv_timeout(wait) {
-                Ok(message) => Some(message),
+                Ok(message) => {
+                    if matches!(message, Message::Checked(_)) {
+                        std::thread::sleep(MOMENT);
+                    }
+                    Some(message)
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender ourselves"),
             };

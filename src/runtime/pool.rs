@@ -1,20 +1,25 @@
-//! The worker pool: synchronous threads that grow with what goes on waiting.
+//! The worker pool: synchronous threads that grow with what is stuck.
 //!
-//! Most exchanges take less time than starting a thread does, so a job that finds nobody idle waits
-//! a moment for a worker that is about to be free. Only a job that has waited [`PATIENCE`] gets a
-//! new worker, from a thread that does nothing else: workers that all hang cannot start others.
+//! Most exchanges take less time than waking a thread does. So one worker is woken for a burst of jobs, and as
+//! long as jobs are taken one after the other, it does them all. Only when none has been taken for [`PATIENCE`]
+//! while some wait, more workers are woken or started, by a thread that does nothing else: workers
+//! that all hang cannot start others.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Workers at most. A server that accepts and then hangs costs one of them until its deadline.
 pub(super) const MAX_WORKERS: usize = 1024;
 
-/// How long a job waits for a worker that there is before a new one is started.
+/// How long the workers that there are may take no job while some wait.
 const PATIENCE: Duration = Duration::from_millis(1);
+
+/// Jobs that are taken, but not fast enough: so many times [`PATIENCE`] with some waiting bring
+/// more workers too.
+const SLOW: u32 = 10;
 
 /// How long no worker is started after the system refused one.
 const REFUSED: Duration = Duration::from_secs(1);
@@ -37,18 +42,19 @@ struct Shared {
     state: Mutex<State>,
     /// For idle workers: there is a job.
     ready: Condvar,
-    /// For the starter: somebody waits and nobody is idle.
+    /// For the starter: jobs wait.
     short: Condvar,
     max: usize,
 }
 
 #[derive(Default)]
 struct State {
-    /// The jobs that wait, each with the time since when.
-    jobs: VecDeque<(Instant, Job)>,
+    jobs: VecDeque<Job>,
+    /// How many jobs have been taken, ever.
+    taken: u64,
     idle: usize,
     workers: usize,
-    /// Whether the starter sleeps until somebody waits.
+    /// Whether the starter sleeps until jobs wait.
     starter_sleeps: bool,
 }
 
@@ -68,8 +74,8 @@ impl Pool {
     /// Runs a job on a worker, as soon as one is free. A job must not panic.
     pub(super) fn submit(&self, job: Job) {
         let mut state = self.shared.lock();
-        state.jobs.push_back((Instant::now(), job));
-        if state.idle >= state.jobs.len() {
+        state.jobs.push_back(job);
+        if state.jobs.len() == 1 && state.idle > 0 {
             self.shared.ready.notify_one();
         } else if std::mem::take(&mut state.starter_sleeps) {
             self.shared.short.notify_one();
@@ -82,32 +88,36 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The starter's life: as many new workers as there are, at most, each time that a job has
-    /// waited too long, so that any number of hanging servers is met in a few milliseconds.
+    /// The starter's life: doubles the workers each time that they are stuck, so that any number of
+    /// hanging servers is met in a few milliseconds.
     fn start_workers(self: Arc<Self>) {
         let mut state = self.lock();
+        let (mut seen, mut looks) = (0, 0);
         loop {
-            let room = self.max - state.workers;
-            let waited = state.jobs.front().map(|(since, _)| since.elapsed());
-            let pause = match waited {
-                Some(waited) if room > 0 && (waited >= PATIENCE || state.workers == 0) => {
-                    let many = state.jobs.len().min(state.workers.max(1)).min(room);
-                    state.workers += many;
-                    drop(state);
-                    let refused = self.spawn(many);
-                    state = self.lock();
-                    state.workers -= refused;
-                    if refused > 0 { REFUSED } else { PATIENCE }
+            let full = state.idle == 0 && state.workers == self.max;
+            if state.jobs.is_empty() || full {
+                state.starter_sleeps = true;
+                state = self.short.wait(state).unwrap_or_else(PoisonError::into_inner);
+                looks = 0;
+            }
+            let mut pause = PATIENCE;
+            let stuck = state.workers == 0 || looks == SLOW || looks > 0 && state.taken == seen;
+            if stuck && !state.jobs.is_empty() {
+                let wanted = (state.workers - state.idle).max(1).min(state.jobs.len());
+                let woken = wanted.min(state.idle);
+                (0..woken).for_each(|_| self.ready.notify_one());
+                let many = (wanted - woken).min(self.max - state.workers);
+                state.workers += many;
+                drop(state);
+                let refused = self.spawn(many);
+                state = self.lock();
+                state.workers -= refused;
+                if refused > 0 {
+                    pause = REFUSED;
                 }
-                Some(waited) if room > 0 => PATIENCE - waited,
-                // Nobody waits, or all workers that there may be are there: the next job to be
-                // submitted without an idle worker says so.
-                _ => {
-                    state.starter_sleeps = true;
-                    state = self.short.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    continue;
-                }
-            };
+                looks = 0;
+            }
+            (seen, looks) = (state.taken, looks + 1);
             drop(state);
             thread::sleep(pause);
             state = self.lock();
@@ -132,7 +142,8 @@ impl Shared {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some((_, job)) = state.jobs.pop_front() {
+            if let Some(job) = state.jobs.pop_front() {
+                state.taken += 1;
                 drop(state);
                 job();
                 state = self.lock();

@@ -96,7 +96,20 @@ fn record(root: &Path, cases: &[Case]) -> Result<bool, String> {
 
 fn original(root: &Path, cases: &[Case]) -> Result<bool, String> {
     need_original()?;
-    let outcomes = run(root, &root.join("compat/cases"), cases, "compare", "original")?;
+    let compare =
+        |cases: &[Case]| run(root, &root.join("compat/cases"), cases, "compare", "original");
+    let mut outcomes = compare(cases)?;
+    // It starts and stops processes of its own as it goes, and what of that falls between two looks is not always the
+    // same: what differs once is looked at again, what differs twice has changed.
+    let odd: Vec<Case> = cases
+        .iter()
+        .filter(|case| !judge(case, &outcomes).is_ok_and(|differences| differences.is_empty()))
+        .cloned()
+        .collect();
+    if !odd.is_empty() {
+        println!("once more: {}", odd.iter().map(|case| &*case.name).collect::<Vec<_>>().join(" "));
+        outcomes.extend(compare(&odd)?);
+    }
     let mut failed = 0;
     for case in cases {
         match judge(case, &outcomes) {

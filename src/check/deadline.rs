@@ -19,8 +19,12 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// The deadline this long from now.
     pub fn after(timeout: Duration) -> Self {
-        let now = Instant::now();
-        Self(now.checked_add(timeout).unwrap_or(now + FAR))
+        Self::of(Instant::now(), timeout)
+    }
+
+    /// The deadline this long from a beginning that is not long past.
+    pub fn of(begun: Instant, timeout: Duration) -> Self {
+        Self(begun.checked_add(timeout).unwrap_or(begun + FAR))
     }
 
     /// The deadline at this instant.

@@ -108,7 +108,7 @@ fn submit(
     pool.submit(Box::new(move || {
         let Job { check, plan, step } = job;
         let begun = Instant::now();
-        let outcome = check::run(&plan, step, stream, Deadline::after(left));
+        let outcome = check::run(&plan, step, stream, Deadline::of(begun, left));
         let duration = spent + begun.elapsed();
         let _ = owner.send(Message::Checked(vec![Checked { check, step, outcome, duration }]));
     }));

@@ -1,25 +1,28 @@
 //! The worker pool: synchronous threads that grow with what is stuck.
 //!
-//! Most exchanges take less time than waking a thread does. So one worker is woken for a burst of jobs, and as
-//! long as jobs are taken one after the other, it does them all. Only when none has been taken for [`PATIENCE`]
-//! while some wait, more workers are woken or started, by a thread that does nothing else: workers
-//! that all hang cannot start others.
+//! Most exchanges take less time than waking a thread does. So one worker is woken for a burst of
+//! jobs, and as long as it gets on, it does them all. When it does not, more workers are woken or
+//! started, by a thread that does nothing else: workers that all hang cannot start others. Threads
+//! help against waiting, not against too little processor time: as long as jobs are taken at all, a
+//! process that computes all the time gets no more of them.
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZero;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Workers at most. A server that accepts and then hangs costs one of them until its deadline.
 pub(super) const MAX_WORKERS: usize = 1024;
 
-/// How long the workers that there are may take no job while some wait.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How long the workers that there are may show how they get on.
+const PATIENCE: Duration = Duration::from_millis(5);
 
-/// Jobs that are taken, but not fast enough: so many times [`PATIENCE`] with some waiting bring
-/// more workers too.
-const SLOW: u32 = 10;
+/// All that wait should have been taken after so many times [`PATIENCE`], at the pace that was seen.
+const PACES: usize = 10;
 
 /// How long no worker is started after the system refused one.
 const REFUSED: Duration = Duration::from_secs(1);
@@ -88,39 +91,46 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The starter's life: doubles the workers each time that they are stuck, so that any number of
-    /// hanging servers is met in a few milliseconds.
+    /// The starter's life: doubles the workers each time that the jobs do not get on, so that any
+    /// number of hanging servers is met in a few milliseconds.
     fn start_workers(self: Arc<Self>) {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let mut meter = Meter::default();
+        // For how many looks no job has been taken.
+        let mut still = 0;
         let mut state = self.lock();
-        let (mut seen, mut looks) = (0, 0);
         loop {
             let full = state.idle == 0 && state.workers == self.max;
             if state.jobs.is_empty() || full {
                 state.starter_sleeps = true;
                 state = self.short.wait(state).unwrap_or_else(PoisonError::into_inner);
-                looks = 0;
             }
-            let mut pause = PATIENCE;
-            let stuck = state.workers == 0 || looks == SLOW || looks > 0 && state.taken == seen;
-            if stuck && !state.jobs.is_empty() {
-                let wanted = (state.workers - state.idle).max(1).min(state.jobs.len());
-                let woken = wanted.min(state.idle);
-                (0..woken).for_each(|_| self.ready.notify_one());
-                let many = (wanted - woken).min(self.max - state.workers);
-                state.workers += many;
-                drop(state);
-                let refused = self.spawn(many);
-                state = self.lock();
-                state.workers -= refused;
-                if refused > 0 {
-                    pause = REFUSED;
-                }
-                looks = 0;
-            }
-            (seen, looks) = (state.taken, looks + 1);
+            let before = state.taken;
             drop(state);
-            thread::sleep(pause);
+            thread::sleep(PATIENCE);
+            meter.look();
             state = self.lock();
+            let pace = usize::try_from(state.taken - before).unwrap_or(usize::MAX);
+            let active = state.workers - state.idle;
+            still = if pace == 0 { still + 1 } else { 0 };
+            let computes = active >= processors && still < PACES && meter.is_busy(processors);
+            if pace.saturating_mul(PACES) >= state.jobs.len() || computes {
+                continue;
+            }
+            let wanted = active.max(1).min(state.jobs.len());
+            let woken = wanted.min(state.idle);
+            (0..woken).for_each(|_| self.ready.notify_one());
+            let many = (wanted - woken).min(self.max - state.workers);
+            state.workers += many;
+            drop(state);
+            let refused = self.spawn(many);
+            state = self.lock();
+            state.workers -= refused;
+            if refused > 0 {
+                drop(state);
+                thread::sleep(REFUSED);
+                state = self.lock();
+            }
         }
     }
 
@@ -158,6 +168,34 @@ impl Shared {
                 state.workers -= 1;
                 return;
             }
+        }
+    }
+}
+
+/// How much processor time this process has used lately, in all its threads: over some ten looks, for kernels
+/// account in steps as long as a look.
+#[derive(Default)]
+struct Meter {
+    /// In microseconds, what is older counting less.
+    used: usize,
+    passed: usize,
+    last: Option<(Instant, i64)>,
+}
+
+impl Meter {
+    /// Whether more than half of all the time there was has been used.
+    fn is_busy(&self, processors: usize) -> bool {
+        self.used * 2 > self.passed * processors
+    }
+
+    fn look(&mut self) {
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return };
+        let now = (Instant::now(), (usage.user_time() + usage.system_time()).num_microseconds());
+        if let Some((then, used_then)) = self.last.replace(now) {
+            let fade = |sum: usize| sum - sum / 8;
+            self.used = fade(self.used) + usize::try_from(now.1 - used_then).unwrap_or_default();
+            let passed = (now.0 - then).as_micros();
+            self.passed = fade(self.passed) + usize::try_from(passed).unwrap_or_default();
         }
     }
 }

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The owner thread owns all state; there are no locks on it. Nothing slower than a netlink round
-//! trip runs there: checks, hooks, mail, name look-ups and the reading of files run elsewhere.
+//! trip runs there: checks, hooks, mail, name look-ups and the reading of files run elsewhere. It
+//! waits a millisecond where outcomes arrive, to take a burst of them together.
 
 mod alerts;
 mod controller;

@@ -141,15 +141,13 @@ impl Runtime {
             self.begin_due(now);
             let wait = self.wait(now);
             let first = match self.inbox.recv_timeout(wait) {
-                Ok(message) => {
-                    if matches!(message, Message::Checked(_)) {
-                        std::thread::sleep(MOMENT);
-                    }
-                    Some(message)
-                }
+                Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender ourselves"),
             };
+            if let Some(Message::Checked(_)) = first {
+                std::thread::sleep(MOMENT);
+            }
             let now = Instant::now();
             let mut actions = Vec::new();
             let mut terminate = None;

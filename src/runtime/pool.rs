@@ -21,7 +21,8 @@ pub(super) const MAX_WORKERS: usize = 1024;
 /// How long the workers that there are may show how they get on.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// All that wait should have been taken after so many times [`PATIENCE`], at the pace that was seen.
+/// All that wait should have been taken after so many times [`PATIENCE`], at the pace that was
+/// seen.
 const PACES: usize = 10;
 
 /// How long no worker is started after the system refused one.
@@ -91,8 +92,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The starter's life: doubles the workers each time that the jobs do not get on, so that any
-    /// number of hanging servers is met in a few milliseconds.
+    /// The starter's life: doubles the workers each time that the jobs do not get on, so that a
+    /// thousand hanging servers are met in some fifty milliseconds.
     fn start_workers(self: Arc<Self>) {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let mut meter = Meter::default();
@@ -124,13 +125,11 @@ impl Shared {
             state.workers += many;
             drop(state);
             let refused = self.spawn(many);
-            state = self.lock();
-            state.workers -= refused;
+            self.lock().workers -= refused;
             if refused > 0 {
-                drop(state);
                 thread::sleep(REFUSED);
-                state = self.lock();
             }
+            state = self.lock();
         }
     }
 
@@ -172,8 +171,8 @@ impl Shared {
     }
 }
 
-/// How much processor time this process has used lately, in all its threads: over some ten looks, for kernels
-/// account in steps as long as a look.
+/// How much processor time this process has used lately, in all its threads: over some ten looks,
+/// for kernels account in steps as long as a look.
 #[derive(Default)]
 struct Meter {
     /// In microseconds, what is older counting less.

@@ -28,9 +28,12 @@ const PROGRAMS: [(Program, usize); 3] =
     [(Program::Ours, 3), (Program::Keepalived, 3), (Program::Original, 1)];
 
 const WINDOW: Duration = Duration::from_secs(15);
+/// Between two looks at the table.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Reading 1,500 lines of the table costs the guest some milliseconds.
+
+/// The same where the table is long: reading 1,500 lines costs the guest some milliseconds.
 const LONG_PAUSE: Duration = Duration::from_millis(50);
+
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// The words with which the guest speaks to the outside.

@@ -8,10 +8,11 @@ use std::ops::Range;
 /// A whole file.
 #[derive(Debug, Default)]
 pub struct Ast<'t> {
-    /// The global directives, but for those below: of each, the last one.
+    /// The global directives, but for those below: of each, the last one, unless it is repeatable.
     pub globals: Vec<Directive<'t>>,
     /// Global directives that a later one has replaced, and that the original has judged before:
-    /// files to be written, fallback servers, `maintenancedir`; and `monitorfile` of sections.
+    /// files to be written, fallback servers, `maintenancedir`; and `monitorfile` and `service` of
+    /// sections.
     pub replaced: Vec<Directive<'t>>,
     /// The `execute` lines in the order of the file.
     pub executes: Vec<Directive<'t>>,
@@ -61,6 +62,8 @@ pub enum Value<'t> {
     Words(Vec<&'static str>),
     /// Text; tabs in a section have become four blanks.
     Text(Cow<'t, str>),
+    /// Ports, each with the last one of its range.
+    Ports(Vec<(u16, u16)>),
     /// A fallback server.
     Fallback(FallbackServer<'t>),
 }
@@ -74,10 +77,13 @@ pub struct Section<'t> {
     pub place: Place,
     /// `None` if it is malformed; that has been reported.
     pub address: Option<VirtualAddress<'t>>,
-    /// Its directives, but for real servers: of each, the last one.
+    /// Its directives, but for real servers: of each, the last one, unless it is repeatable.
     pub directives: Vec<Directive<'t>>,
     /// Its real servers in the order of the file.
     pub real_servers: Vec<RealServer<'t>>,
+    /// Directives that it was meant to have and that are in error: what is left without them is not
+    /// what was meant, and no reason to warn.
+    pub broken: Vec<&'static Row>,
     /// The line that ends it; of a section that goes on to the end of the file, its last line.
     pub end: usize,
     /// Whether it goes on to the end of the file.
@@ -85,6 +91,11 @@ pub struct Section<'t> {
 }
 
 impl Section<'_> {
+    /// Whether the section was meant to have this directive, which is in error.
+    pub(crate) fn is_broken(&self, row: &Row) -> bool {
+        self.broken.contains(&row)
+    }
+
     /// When the original comes upon what is wrong with the section as a whole.
     pub(crate) fn found(&self) -> Found {
         if self.ends_file { Found::After(self.end) } else { Found::SectionEnd(self.end) }
@@ -105,7 +116,7 @@ pub enum VirtualAddress<'t> {
     Mark(u64),
 }
 
-/// The value of `fallback`.
+/// The value of `fallback` and `fallbackserver`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackServer<'t> {
     /// As written, with its brackets; may be empty.
@@ -114,6 +125,8 @@ pub struct FallbackServer<'t> {
     pub port: Option<&'t str>,
     /// `gate`, `masq` or `ipip`.
     pub forwarding: &'static str,
+    /// As written, of `fallbackserver` only.
+    pub weight: Option<u64>,
 }
 
 /// The value of `real`. Its parts are judged in the order in which the original looks at them, so
@@ -128,6 +141,8 @@ pub struct RealServer<'t> {
     pub forwarding: Option<&'static str>,
     /// What follows the forwarding method, or what of it makes no sense.
     pub options: Result<RealOptions<'t>, &'t str>,
+    /// What is missing, where there is an address and the original finds none.
+    pub hint: Option<&'static str>,
 }
 
 /// `HOST[->LAST][:PORT]`

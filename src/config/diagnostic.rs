@@ -61,16 +61,18 @@ impl Found {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    left_out: [usize; 3],
 }
 
-/// Errors and warnings that are kept; nobody reads more.
+/// Of each severity so many are kept, the first ones of the file; nobody reads more. Each has a limit
+/// of its own, so that no number of warnings displaces an error.
 const LIMIT: usize = 200;
 
 /// Places that one note is shown for; the rest are counted.
 const NOTES_OF_A_KIND: usize = 2;
 
 impl Diagnostics {
-    /// All, in order.
+    /// All that are kept, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
     }
@@ -98,6 +100,13 @@ impl Diagnostics {
         self.push(Severity::Warning, found, place.cloned(), text.into());
     }
 
+    /// Only what makes the other file refused.
+    pub(crate) fn append_errors(&mut self, mut other: Self) {
+        other.list.retain(|diagnostic| diagnostic.severity == Severity::Error);
+        other.left_out = [other.left_out[0], 0, 0];
+        self.append(other);
+    }
+
     /// Notes with the same hint are one kind, of which only a few are kept.
     pub(crate) fn note(
         &mut self,
@@ -114,9 +123,28 @@ impl Diagnostics {
         self.push(Severity::Note, found, Some(place.clone()), text.into()).hint(hint);
     }
 
+    /// A line about what is not kept, if that is anything.
+    pub fn left_out(&self) -> Option<String> {
+        let [errors, warnings, notes] = self.left_out;
+        match (errors, warnings + notes) {
+            (0, 0) => None,
+            (0, warnings) => Some(format!("{warnings} more warnings are not shown")),
+            (errors, 0) => Some(format!("{errors} more errors are not shown")),
+            (errors, warnings) => {
+                Some(format!("{errors} more errors and {warnings} more warnings are not shown"))
+            }
+        }
+    }
+
     pub(crate) fn append(&mut self, other: Self) {
         self.list.extend(other.list);
-        self.list.sort_by_key(|diagnostic| diagnostic.found.key());
+        for (ours, theirs) in self.left_out.iter_mut().zip(other.left_out) {
+            *ours += theirs;
+        }
+        self.put_in_order();
+        for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+            self.keep_first(severity);
+        }
     }
 
     fn push(
@@ -126,10 +154,28 @@ impl Diagnostics {
         place: Option<Place>,
         text: String,
     ) -> &mut Diagnostic {
-        // The one beyond the limit is replaced by the next, so that there is one to return.
-        self.list.truncate(LIMIT);
+        let same = self.list.iter().filter(|known| known.severity == severity).count();
+        // Not at each one, so that a file full of mistakes is quick.
+        if same >= 2 * LIMIT {
+            self.put_in_order();
+            self.keep_first(severity);
+        }
         self.list.push(Diagnostic { severity, place, text, hint: None, more: 0, found });
         self.list.last_mut().expect("one was pushed")
+    }
+
+    fn put_in_order(&mut self) {
+        self.list.sort_by_key(|diagnostic| diagnostic.found.key());
+    }
+
+    fn keep_first(&mut self, severity: Severity) {
+        let mut seen = 0;
+        self.list.retain(|diagnostic| {
+            let counts = diagnostic.severity == severity;
+            seen += usize::from(counts);
+            !counts || seen <= LIMIT
+        });
+        self.left_out[severity as usize] += seen.saturating_sub(LIMIT);
     }
 }
 
@@ -185,5 +231,53 @@ impl Diagnostic {
             group = group.element(Level::HELP.message(hint));
         }
         Some(renderer.render(&[group]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(line: usize) -> Place {
+        Place { line, span: 0..0 }
+    }
+
+    /// Whatever comes before, between and after it, and whoever finds it.
+    #[test]
+    fn nothing_displaces_an_error_and_the_first_of_each_severity_are_kept() {
+        const MANY: usize = 5 * LIMIT;
+        for error_at in [0, LIMIT - 1, LIMIT, 3 * LIMIT + 1, MANY - 1] {
+            for same_list in [true, false] {
+                let mut all = Diagnostics::default();
+                let mut more = Diagnostics::default();
+                for line in 0..MANY {
+                    all.warning(Found::Line(line), Some(&place(line)), "w");
+                    all.push(Severity::Note, Found::Line(line), None, line.to_string());
+                    if line == error_at {
+                        let list = if same_list { &mut all } else { &mut more };
+                        list.error(Found::Line(line), &place(line), "e").hint("hint");
+                    }
+                }
+                all.append(more);
+                assert!(all.has_errors(), "{error_at} {same_list}");
+                let count = |severity| all.iter().filter(|it| it.severity == severity).count();
+                assert_eq!(count(Severity::Error), 1);
+                assert_eq!((count(Severity::Warning), count(Severity::Note)), (LIMIT, LIMIT));
+                let left_out = format!("{} more warnings are not shown", 8 * LIMIT);
+                assert_eq!(all.left_out(), Some(left_out));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_error_of_the_file_is_kept_though_it_is_found_last() {
+        let mut all = Diagnostics::default();
+        for line in (1..=5 * LIMIT).rev() {
+            all.error(Found::Line(line), &place(line), "e");
+        }
+        all.append(Diagnostics::default());
+        let lines = all.iter().filter_map(|it| it.place.as_ref()).map(|place| place.line);
+        assert!(lines.eq(1..=LIMIT));
+        assert_eq!(all.left_out(), Some(format!("{} more errors are not shown", 4 * LIMIT)));
     }
 }

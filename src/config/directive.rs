@@ -22,6 +22,8 @@ pub enum Kind {
     RealServer,
     /// `fallback`, `fallback6`
     FallbackServer,
+    /// `fallbackserver`, `fallbackserver6`: the same with a weight, and there may be several.
+    WeightedFallback,
     /// The first run of digits of the value, at least `least`.
     Number {
         /// 0 or 1.
@@ -57,6 +59,8 @@ pub enum Kind {
     Service,
     /// A check type's word, or a number.
     CheckType,
+    /// Ports and ranges of ports, separated by commas.
+    Ports,
     /// A comma-separated list of daemon states.
     States,
     /// The first run of lower-case letters.
@@ -143,6 +147,11 @@ impl Row {
         self.scope != Virtual
     }
 
+    /// Whether several of them add up; of other directives the last one holds.
+    pub fn is_repeatable(&self) -> bool {
+        self.kind == WeightedFallback
+    }
+
     /// Whether it may stand in a virtual section.
     pub fn is_virtual(&self) -> bool {
         self.scope != Global
@@ -167,6 +176,14 @@ pub fn directive(name: &str) -> Option<&'static Row> {
 pub const CHECK_TYPES: &[&str] =
     &["connect", "negotiate", "ping", "off", "on", "external", "external-perl"];
 
+/// The syslog facilities that `logfile` may name; the position is the number (syslog.h), empty ones have no
+/// name.
+pub const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "", "", "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
+];
+
 /// The words of `emailalertstatus`.
 pub const STATES: &[&str] = &["all", "none", "starting", "running", "stopping", "reloading"];
 
@@ -180,8 +197,9 @@ macro_rules! directives {
 
 use Kind::{
     AnyCaseWord, CheckType, CountOrPercent, DottedQuad, FallbackServer, HostName, Ignored,
-    LeadingNumber, MailServer, Number, Port, Quoted, QuotedOrBare, RealServer, Rest, RestUnquoted,
-    Scheduler, SchedulerFlags, States, VirtualService, Withdrawn, Word, YesNo, YesNoOrBare,
+    LeadingNumber, MailServer, Number, Port, Ports, Quoted, QuotedOrBare, RealServer, Rest,
+    RestUnquoted, Scheduler, SchedulerFlags, States, VirtualService, WeightedFallback, Withdrawn,
+    Word, YesNo, YesNoOrBare,
 };
 use Scope::{Both, Global, Virtual};
 
@@ -202,6 +220,14 @@ directives! {
         .about("virtual6 = [2001:db8::1]:80",
             "Opens the section of an IPv6 virtual service: `[ADDRESS]:PORT`, `NAME:PORT`, or a \
              firewall mark that is to hold for IPv6. One mark may have an IPv4 and an IPv6 section.");
+    PORTS = Row::new("ports", Virtual, Ports, "invalid ports: write 443,8000-8010")
+        .addition()
+        .about("ports = 443,8000-8010",
+            "Further ports of the virtual service's address, and ranges of them: each is a virtual \
+             service of its own, with everything that the section says, beside the one of the port that \
+             stands in the `virtual` line. A real server without a port is used on the port of each \
+             service, one with a port on that port by all of them; where service is not given, it \
+             follows each port.");
     REAL = Row::new("real", Virtual, RealServer, "invalid address for real server (wrong format)")
         .about("real = 192.0.2.11:80 gate 5 \"status\", \"OK\" l:90 u:100",
             "A real server: `HOST[->LAST][:PORT] gate|masq|ipip [WEIGHT] [\"REQUEST\", \"RECEIVE\"] \
@@ -221,6 +247,18 @@ directives! {
     FALLBACK6 = Row::new("fallback6", Both, FallbackServer,
             "forward method must be gate, masq or ipip")
         .about("fallback6 = [::1]:80 gate", "As fallback, for virtual6 sections.");
+    FALLBACKSERVER = Row::new("fallbackserver", Both, WeightedFallback,
+            "a fallback server is written HOST[:PORT] [gate|masq|ipip] [WEIGHT]")
+        .addition()
+        .about("fallbackserver = 192.0.2.21:80 masq 3",
+            "One of several fallback servers: `HOST[:PORT] [gate|masq|ipip] [WEIGHT]`, gate and weight 1 \
+             unless given. May be repeated. While no real server is up, all of them are in the table, \
+             and the one of fallback with them; the scheduler shares the connections out. A section that \
+             has a fallback or a fallbackserver of its own has none of the global ones.");
+    FALLBACKSERVER6 = Row::new("fallbackserver6", Both, WeightedFallback,
+            "a fallback server is written HOST[:PORT] [gate|masq|ipip] [WEIGHT]")
+        .addition()
+        .about("fallbackserver6 = [2001:db8::21]:80 masq 3", "As fallbackserver, for virtual6 sections.");
     FALLBACKCOMMAND = Row::new("fallbackcommand", Both, QuotedOrBare, "invalid fallback command")
         .about("fallbackcommand = \"/usr/local/sbin/announce\"",
             "A command for /bin/sh, to which `start|stop VIP:PORT PROTOCOL` is appended: run with \
@@ -239,6 +277,18 @@ directives! {
         .about("fallbackcommandtimeout = 20",
             "How long a fallbackcommand may run before its process group is ended, first with TERM, \
              then with KILL.");
+    FALLBACKCOMMANDUSER = Row::new("fallbackcommanduser", Both, QuotedOrBare,
+            "invalid fallback command user")
+        .or("the user of the daemon, root").addition()
+        .about("fallbackcommanduser = announcer",
+            "Who runs the fallbackcommand: the user's number, group and groups, with HOME, USER and \
+             LOGNAME.");
+    CONTROLGROUP = Row::new("controlgroup", Global, QuotedOrBare, "invalid control group")
+        .or("none").addition()
+        .about("controlgroup = wheel",
+            "The group whose members may drain, disable and enable servers and ask for a reload by the \
+             commands of ldirectord(8), beside root. Reading commands work for the group \
+             `ldirectord`, if there is one.");
     FALLBACKCOMMANDONSTOP = Row::new("fallbackcommandonstop", Both, YesNo,
             "fallbackcommandonstop must be 'yes' or 'no'")
         .or("no").addition()
@@ -271,12 +321,18 @@ directives! {
         .about("service = http",
             "The protocol of the negotiate check. Without it, the port of the virtual service decides; \
              for a port that is in no row of the list, and for a firewall mark, it is none: real \
-             servers are then taken to be up without being asked.");
+             servers are then taken to be up without being asked. Another word is a service of one's \
+             own, which the file of this name in `/etc/ha.d/services.d` defines; see ldirectord-checks(7).");
     CHECKCOMMAND = Row::new("checkcommand", Virtual, QuotedOrBare, "invalid check command")
         .or("/bin/true")
         .about("checkcommand = \"/usr/local/lib/check-queue\"",
             "The program of an external check, run without a shell as `PROGRAM VIP VPORT RIP RPORT`; \
              exit status 0 means up. It is one word: arguments cannot be given.");
+    CHECKCOMMANDUSER = Row::new("checkcommanduser", Both, QuotedOrBare, "invalid check command user")
+        .or("the user of the daemon, root").addition()
+        .about("checkcommanduser = nobody",
+            "Who runs the checkcommand of external and external-perl checks: the user's number, group \
+             and groups, with HOME, USER and LOGNAME. He must be able to read and execute it.");
     CHECKPORT = Row::new("checkport", Virtual, Port, "invalid port")
         .or("the real server's port, else that of the service")
         .about("checkport = 8081", "The port that checks connect to.");
@@ -324,7 +380,8 @@ directives! {
     VIRTUALHOST = Row::new("virtualhost", Virtual, HostName, "")
         .or("the real server's address")
         .about("virtualhost = www.example.com",
-            "The Host header of http and https checks, and the server name in the TLS handshake.");
+            "The Host header of http and https checks, and the server name in the TLS handshake. A port \
+             behind it is for the header only; an address or a wildcard is not sent as a server name.");
     LOGIN = Row::new("login", Virtual, Quoted, "invalid login string")
         .or("anonymous for ftp, ldirectord@HOSTNAME for sip, else empty")
         .about("login = \"monitor\"",
@@ -352,10 +409,11 @@ directives! {
         .or("wrr")
         .about("scheduler = wlc",
             "The scheduler by which ip_vs chooses a real server: rr, wrr, lc, wlc, sh, mh and whatever \
-             else the kernel has.");
+             else the kernel has. For sh and mh see HASHING SCHEDULERS.");
     SCHEDFLAGS = Row::new("schedflags", Virtual, SchedulerFlags, "invalid sched-flags")
         .about("schedflags = sh-fallback,sh-port",
-            "Flags of the scheduler: sh-fallback, sh-port, mh-fallback, mh-port, flag-1, flag-2, flag-3.");
+            "Flags of the scheduler: sh-fallback, sh-port, mh-fallback, mh-port, flag-1, flag-2, flag-3. \
+             Only sh and mh have any; HASHING SCHEDULERS says what they do.");
     PERSISTENT = Row::new("persistent", Virtual, ZERO, "invalid persistent timeout").seconds()
         .about("persistent = 600",
             "How long the connections of one client go to the same real server.");
@@ -389,19 +447,24 @@ directives! {
     MAINTENANCEDIR = Row::new("maintenancedir", Global, RestUnquoted, "maintenance directory not specified")
         .about("maintenancedir = /etc/ha.d/maintenance",
             "A directory in which a file named like a real server, `ADDRESS`, `ADDRESS:PORT`, \
-             `NAME` or `NAME:PORT` takes it out of service for as long as the file exists.");
+             `NAME` or `NAME:PORT` takes it out of service for as long as the file exists. While the \
+             directory cannot be read, nothing changes.");
     FORK = Row::new("fork", Global, YesNo, "fork must be 'yes' or 'no'").or("no")
         .about("fork = yes",
             "yes: each section's own checkinterval is honoured. Services never wait for one another, \
              whatever is set here.");
     AUTORELOAD = Row::new("autoreload", Global, YesNo, "autoreload must be 'yes' or 'no'").or("no")
-        .about("autoreload = yes", "Reads the file again when it has changed.");
+        .about("autoreload = yes",
+            "Reads the file again when it has changed, or one in `/etc/ha.d/services.d` that it names. A \
+             file that has lost all its virtual services is not put into force; `reload` does that.");
     CALLBACK = Row::new("callback", Global, QuotedOrBare, "")
         .about("callback = \"/usr/local/sbin/sync-config\"",
-            "A program that is run with the file's path as its argument when the file has changed.");
+            "A program that is run with the file's path as its argument when the file has changed, or \
+             one in `/etc/ha.d/services.d` that it names.");
     LOGFILE = Row::new("logfile", Global, QuotedOrBare, "").or("/var/log/ldirectord.log")
         .about("logfile = \"local0\"",
-            "A file if it begins with /, else a syslog facility.");
+            "A file if it begins with /, else a syslog facility: kern, user, mail, daemon, auth, syslog, \
+             lpr, news, uucp, cron, authpriv, ftp, or local0 to local7.");
     SUPERVISED = Row::new("supervised", Global, YesNoOrBare, "supervised must be 'yes' or 'no'")
         .or("no")
         .about("supervised = yes",

@@ -3,13 +3,15 @@
 use super::ast::{Ast, Directive, Place, RealServer, Section};
 use super::diagnostic::{Diagnostics, Found};
 use super::directive::{
-    CHECKCOUNT, EXECUTE, FALLBACK, FALLBACK6, Kind, LOGFILE, MAINTENANCEDIR, MONITORFILE, NETMASK,
-    PROTOCOL, REAL, REAL6, Row, SUPERVISED, VIRTUAL6, directive,
+    CHECKCOUNT, EXECUTE, FALLBACK, FALLBACK6, FALLBACKSERVER, FALLBACKSERVER6, Kind, LOGFILE,
+    MAINTENANCEDIR, MONITORFILE, NETMASK, PROTOCOL, REAL, REAL6, Row, SERVICE, SUPERVISED,
+    VIRTUAL6, directive,
 };
 use super::line::{INDENTATION, Line, without_comment};
+use super::look_alike::look_alike;
 use super::real_server::{Brackets, is_bracketed, real_server, virtual_address};
 use super::source::as_latin1;
-use super::suggestion::suggestion;
+use super::suggestion::{near, suggestion};
 use super::value::{Position, Reading, Refusal, prefix_length, read};
 use crate::config::{Value, VirtualAddress};
 use nom::bytes::complete::take_while1;
@@ -30,6 +32,7 @@ pub fn parse(text: &str) -> (Ast<'_>, Diagnostics) {
         parser.line(Line { number: last, raw });
     }
     parser.end_of_file(last);
+    parser.unended_line(last);
     (parser.ast, parser.diagnostics)
 }
 
@@ -53,8 +56,27 @@ fn assignment(input: &str) -> IResult<&str, (&str, &str)> {
 }
 
 impl<'t> Parsing<'t> {
+    /// A program that is still writing the file may be in the middle of a word.
+    fn unended_line(&mut self, last: usize) {
+        let start = self.text.rfind('\n').map_or(0, |at| at + 1);
+        let content = self.text[start..].trim();
+        if !content.is_empty() && !content.starts_with('#') {
+            let place = self.place(Line { number: last, raw: content }, content);
+            let text = "the last line has no line end";
+            let hint = "a file that is not written to its end looks like this";
+            self.diagnostics.note(Found::After(last), &place, text, hint);
+        }
+    }
+
     fn line(&mut self, line: Line<'t>) {
         let content = line.content().trim();
+        if content.contains('\r') {
+            let place = self.place(line, content);
+            let text = "there is a CR within this line";
+            let hint =
+                "lines end in LF, or in CR LF; what stands behind a CR alone is the same line";
+            self.diagnostics.note(Found::Line(line.number), &place, text, hint);
+        }
         if content.is_empty() {
             if let Some(open) = &mut self.section {
                 open.ended.get_or_insert(line.number);
@@ -136,7 +158,8 @@ impl<'t> Parsing<'t> {
 
     fn global_directive(&mut self, row: &'static Row, line: Line<'t>, value: &'t str) {
         let value = without_comment(row, Position::Global, value);
-        let reading = read(row, Position::Global, value);
+        let reading = within_limit(row, value, &self.ast.globals)
+            .and_then(|()| read(row, Position::Global, value));
         match self.take(row, line, value, reading) {
             Some(directive) if *row == EXECUTE => self.ast.executes.push(directive),
             Some(directive) => self.put_global(directive),
@@ -161,9 +184,14 @@ impl<'t> Parsing<'t> {
                 row.error
             };
             let error = self.diagnostics.error(Found::Line(line.number), &place, text);
-            if value.starts_with(|c: char| c.is_ascii_digit()) {
+            if let Some(odd) = look_alike(line.raw) {
+                error.hint(odd);
+            } else if value.starts_with(|c: char| c.is_ascii_digit()) {
                 error.hint("write ADDRESS:PORT, or a number alone for a firewall mark");
             }
+        }
+        if let Some(VirtualAddress::Address { host, port }) = address {
+            self.dropped_of_address(row, line, value, (host, port));
         }
         let section = Section {
             row,
@@ -171,10 +199,32 @@ impl<'t> Parsing<'t> {
             address,
             directives: Vec::new(),
             real_servers: Vec::new(),
+            broken: Vec::new(),
             end: line.number,
             ends_file: false,
         };
         self.section = Some(OpenSection { section, ended: None });
+    }
+
+    /// compat: what follows the port is not looked at; it may be the other ports that were meant
+    fn dropped_of_address(
+        &mut self,
+        row: &'static Row,
+        line: Line<'t>,
+        value: &'t str,
+        (host, port): (&'t str, &'t str),
+    ) {
+        let rest = value[value.offset(port) + port.len()..].trim();
+        if rest.is_empty() || rest.starts_with('#') {
+            return;
+        }
+        let place = self.place(line, rest);
+        let text = format!("{} is taken as {host}:{port}", row.name);
+        let hint = match rest.starts_with([',', ';', '-']) {
+            true => "the rest of the value is dropped; ports takes more than one port",
+            false => "the rest of the value is dropped",
+        };
+        self.diagnostics.note(Found::Line(line.number), &place, text, hint);
     }
 
     fn section_line(&mut self, line: Line<'t>) {
@@ -185,6 +235,7 @@ impl<'t> Parsing<'t> {
             return self.unknown_in_section(line, line.content().trim(), NO_VALUE);
         };
         let Some(row) = directive(name) else {
+            open.section.broken.extend(near(name));
             return self.unknown_in_section(line, name, suggestion(name));
         };
         if !row.is_virtual() {
@@ -207,10 +258,12 @@ impl<'t> Parsing<'t> {
         } else {
             read(row, Position::Section, value)
         };
+        let reading = within_limit(row, value, &open.section.directives).and(reading);
         let directive = self.take(row, line, value, reading);
         if let (Some(directive), Some(open)) = (directive, &mut self.section) {
             let replaced = put(&mut open.section.directives, directive);
-            self.ast.replaced.extend(replaced.filter(|it| *it.row == MONITORFILE));
+            let judged = |it: &Directive<'_>| *it.row == MONITORFILE || *it.row == SERVICE;
+            self.ast.replaced.extend(replaced.filter(judged));
         }
     }
 
@@ -221,6 +274,7 @@ impl<'t> Parsing<'t> {
             address: parts.address,
             forwarding: parts.forwarding,
             options: parts.options,
+            hint: look_alike(line.raw).or(parts.hint),
         };
         if let Some(open) = &mut self.section {
             open.section.real_servers.push(server);
@@ -236,6 +290,9 @@ impl<'t> Parsing<'t> {
         reading: Result<Reading<'t>, Refusal<'t>>,
     ) -> Option<Directive<'t>> {
         let found = Found::Line(line.number);
+        if let (Err(_), Some(open)) = (&reading, &mut self.section) {
+            open.section.broken.push(row);
+        }
         match reading {
             Ok(Reading { value: read, doubt }) => {
                 if let Some(doubt) = doubt {
@@ -251,7 +308,7 @@ impl<'t> Parsing<'t> {
             Err(Refusal { text: Some(text), at, hint }) => {
                 let place = self.place(line, at);
                 self.diagnostics.error(found, &place, as_latin1(&text)).hint =
-                    hint.map(Cow::Borrowed);
+                    hint.or_else(|| look_alike(line.raw)).map(Cow::Borrowed);
                 None
             }
             Err(Refusal { text: None, at, hint }) => {
@@ -269,6 +326,7 @@ impl<'t> Parsing<'t> {
     fn unknown_global(&mut self, line: Line<'t>, at: &'t str, hint: impl Into<Cow<'static, str>>) {
         let place = self.place(line, at);
         let text = format!("Unknown command {} ", as_latin1(line.raw));
+        let hint = look_alike(line.raw).map_or_else(|| hint.into(), Cow::Borrowed);
         self.diagnostics.error(Found::Line(line.number), &place, text).hint(hint);
     }
 
@@ -280,6 +338,7 @@ impl<'t> Parsing<'t> {
     ) {
         let place = self.place(line, at);
         let text = format!("Unknown command \"{}\"", as_latin1(line.raw));
+        let hint = look_alike(line.raw).map_or_else(|| hint.into(), Cow::Borrowed);
         self.diagnostics.error(Found::Line(line.number), &place, text).hint(hint);
     }
 
@@ -289,16 +348,30 @@ impl<'t> Parsing<'t> {
     }
 }
 
-/// The last one holds; that no list is longer than the table keeps a file of repeated lines quick.
+/// The last one holds, unless it is repeatable; that no list is longer than the table keeps a file of repeated lines quick.
 /// Returns the one that is replaced.
 fn put<'t>(directives: &mut Vec<Directive<'t>>, directive: Directive<'t>) -> Option<Directive<'t>> {
-    match directives.iter_mut().find(|known| known.row == directive.row) {
+    let replaces =
+        |known: &&mut Directive<'t>| known.row == directive.row && !directive.row.is_repeatable();
+    match directives.iter_mut().find(replaces) {
         Some(known) => Some(std::mem::replace(known, directive)),
         None => {
             directives.push(directive);
             None
         }
     }
+}
+
+/// Lines of a repeatable directive in one place: every service may have all of them.
+const REPEATS: usize = 64;
+
+fn within_limit<'t>(row: &Row, value: &'t str, known: &[Directive<'_>]) -> Result<(), Refusal<'t>> {
+    let repeats = known.iter().filter(|known| known.row == row).count();
+    if !row.is_repeatable() || repeats < REPEATS {
+        return Ok(());
+    }
+    let text = Some(format!("more than {REPEATS} lines of {}", row.name));
+    Err(Refusal { text, at: value.trim(), hint: None })
 }
 
 const CHECKCOUNT_WARNING: &str =
@@ -308,7 +381,7 @@ const NO_VALUE: &str = "a directive is written NAME = VALUE";
 
 /// The directive that is meant for this section's family.
 fn other_family(row: &Row, virtual6: bool) -> Option<&'static str> {
-    let pairs = [(&REAL, &REAL6), (&FALLBACK, &FALLBACK6)];
+    let pairs = [(&REAL, &REAL6), (&FALLBACK, &FALLBACK6), (&FALLBACKSERVER, &FALLBACKSERVER6)];
     pairs.into_iter().find_map(|(inet, inet6)| {
         if virtual6 {
             (row == inet).then_some(inet6.name)

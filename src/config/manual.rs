@@ -10,6 +10,7 @@ pub fn manual_page() -> String {
     page.list("GLOBAL DIRECTIVES", GLOBAL, |row| row.scope == Scope::Global);
     page.list("DIRECTIVES OF BOTH KINDS", BOTH, |row| row.scope == Scope::Both);
     page.list("DIRECTIVES OF A VIRTUAL SERVICE", VIRTUAL, |row| row.scope == Scope::Virtual);
+    page.0.push_str(HASHING);
     page.services();
     page.0.push_str(TAIL);
     page.additions();
@@ -105,10 +106,11 @@ fn argument(row: &Row) -> String {
     let words = |words: &[&str]| words.join(" | ").replace('-', "\\-");
     match row.kind {
         Kind::VirtualService => "address".to_owned(),
-        Kind::RealServer | Kind::FallbackServer => "server".to_owned(),
+        Kind::RealServer | Kind::FallbackServer | Kind::WeightedFallback => "server".to_owned(),
         Kind::Number { .. } | Kind::LeadingNumber if row.unit == "seconds" => "seconds".to_owned(),
         Kind::Number { .. } | Kind::LeadingNumber => "number".to_owned(),
         Kind::Port => "port".to_owned(),
+        Kind::Ports => "port[\\-port],...".to_owned(),
         Kind::CountOrPercent => "number | percentage".to_owned(),
         Kind::YesNo | Kind::YesNoOrBare => "yes | no".to_owned(),
         Kind::Quoted | Kind::Ignored => "string".to_owned(),
@@ -168,7 +170,7 @@ also needs a blank before it.
 Names of directives and words of their values are in lower case.
 There are no escapes, no continued lines and no variables.
 A tab in a section counts as four blanks, in quotes too.
-Lines may end in CR LF.
+Lines may end in CR LF, and the file may begin with a byte order mark of UTF\-8.
 .Pp
 Values in double quotes go from the first quote to the last one of the line.
 Where a number is wanted, the first digits of the value are taken.
@@ -178,7 +180,9 @@ looked up in
 .Pp
 .Dl ldirectord \-\-check FILE
 .Pp
-shows what a file is understood as, and all that is wrong with it, without touching anything.
+(or
+.Ql - ,
+for standard input) shows what a file is understood as, and all that is wrong with it, without touching anything.
 "#;
 
 const GLOBAL: &str = "These stand on a line of their own, from the first column.";
@@ -188,6 +192,51 @@ const VIRTUAL: &str = "These stand in a section.";
 const SERVICE_TEXT: &str = "A negotiate check speaks one of these protocols. A virtual service on the \
     port given here has that service unless it says otherwise, and checks of its real servers go to \
     that port where neither the real server nor checkport gives one.";
+
+const HASHING: &str = r#".Sh HASHING SCHEDULERS
+.Cm sh
+and
+.Cm mh
+choose the real server by a hash of the client's address.
+Directors that have the same servers, with the same weights and in the same order, choose alike.
+When a server is removed or added,
+.Cm mh
+gives few other clients another server, and
+.Cm sh
+most.
+.Pp
+With
+.Cm mh\-port
+or
+.Cm sh\-port
+in
+.Ic schedflags
+the client's port is part of the hash.
+Without it all connections from one address go to one server, also those of many clients behind one NAT address.
+.Pp
+A server whose weight becomes 0, such as a dead one with
+.Ic quiescent No = Cm yes ,
+keeps a place in the hash.
+The new connections that fall to it are refused,
+or with
+.Cm mh\-fallback
+or
+.Cm sh\-fallback
+given to another server.
+With
+.Cm sh ,
+a server that has another weight than 1 and gets weight 0 changes the places of the servers after it.
+.Pp
+Two sysctls of the kernel matter where several directors share an address, and where servers are removed:
+.Bl -tag -width Ds
+.It Va net.ipv4.vs.sloppy_tcp
+With 1, a director takes over a TCP connection in its middle, as when another director has failed: the hash finds its server.
+With 0, the default, it does so only from the connection's first packet.
+.It Va net.ipv4.vs.expire_nodest_conn
+With 0, the default, clients of a removed server hang until they give up.
+With 1 their connections are reset.
+.El
+"#;
 
 const TAIL: &str = r#".Sh EXAMPLES
 Two web servers behind network address translation, and a third that says sorry:
@@ -204,6 +253,77 @@ virtual = 192.0.2.1:80
 	receive = "OK"
 	scheduler = wlc
 .Ed
+.Pp
+Two servers that say sorry, one of them for three connections out of four:
+.Bd -literal -offset indent
+virtual = 192.0.2.1:80
+	real = 10.0.0.11:80 masq
+	real = 10.0.0.12:80 masq
+	fallbackserver = 10.0.0.21:80 masq 3
+	fallbackserver = 10.0.0.22:80 masq 1
+	service = http
+.Ed
+.Sh COMMON MISTAKES
+What files in use really have, and what comes of it.
+.Ql ldirectord \-\-check
+tells all of it but the last.
+.Bl -enum
+.It
+.Ql real = 192.0.2.11:80 ,
+.Ql real = 192.0.2.11:80:gate :
+the forwarding method is missing, or no blank stands before it.
+The message says
+.Dq wrong format ,
+and means that.
+.It
+.Ql virtual = 192.0.2.1:80,443 :
+only the first port is taken.
+.Ic ports
+takes the others.
+.It
+Lines of a section that are indented by two or three blanks, or not at all, and global lines that are
+indented, as after copying the whole file from a page that indents it: they are unknown commands.
+.It
+Typographic quotes, no\-break spaces and dashes that a word processor or a page has put in the place of plain ones.
+.It
+A remark behind free text:
+.Ql comment = rack 12 # second floor
+keeps what stands before the
+.Ql # ,
+but
+.Ql request = \(dqstatus\(dq ok
+is taken as
+.Ql status ,
+and the rest dropped.
+.It
+.Ql request ,
+.Ql receive ,
+.Ql login
+and
+.Ql passwd
+without double quotes, which all four need.
+.It
+.Ic checkinterval
+in a section: it is for global lines, unless
+.Ic fork
+is
+.Cm yes .
+.It
+A port that is no service's, and no
+.Ic service :
+nothing is asked of the real servers, they are always up.
+.It
+.Ql logfile = ldirectord.log :
+what does not begin with
+.Ql /
+is the name of a syslog facility.
+.It
+A port behind a real server of
+.Cm gate
+or
+.Cm ipip :
+packets arrive unchanged, so that it serves on the port of the virtual service whatever is written; the port is for the check.
+.El
 .Sh DIAGNOSTICS
 A mistake is reported on standard error, and by a program that runs already in its log, as
 .Pp

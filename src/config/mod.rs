@@ -3,8 +3,10 @@
 mod ast;
 mod diagnostic;
 mod directive;
+mod fingerprint;
 mod grammar;
 mod line;
+mod look_alike;
 mod manual;
 mod real_server;
 mod source;
@@ -19,7 +21,9 @@ pub use ast::{
 pub(crate) use diagnostic::Found;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use directive::*;
+pub use fingerprint::{Files, Fingerprint, Stamp};
 pub use grammar::parse;
+pub(crate) use look_alike::look_alike;
 #[doc(hidden)]
 pub use manual::manual_page;
 pub use source::{SIZE_LIMIT, Source, SourceError};

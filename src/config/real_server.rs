@@ -97,7 +97,20 @@ pub(super) fn fallback(input: &str) -> Result<FallbackServer<'_>, &str> {
         (_, Some(extra)) => return Err(extra),
     };
     let (host, port) = bracketed_host(address).unwrap_or_else(|| plain_host(address));
-    Ok(FallbackServer { host, port, forwarding })
+    Ok(FallbackServer { host, port, forwarding, weight: None })
+}
+
+/// `HOST[:PORT] [gate|masq|ipip] [WEIGHT]`; `Err` is the place of what is no such part.
+pub(super) fn weighted_fallback(input: &str) -> Result<FallbackServer<'_>, &str> {
+    let input = input.trim();
+    let (rest, last) = match input.rsplit_once([' ', '\t']) {
+        Some((rest, last)) if last.bytes().all(|byte| byte.is_ascii_digit()) => (rest, Some(last)),
+        _ => (input, None),
+    };
+    if rest.is_empty() {
+        return Err(rest);
+    }
+    Ok(FallbackServer { weight: last.map(number), ..fallback(rest)? })
 }
 
 /// compat: what follows a bracketed address and its port is not looked at.
@@ -150,15 +163,24 @@ pub(super) struct RealParts<'t> {
     pub(super) address: Option<RealAddress<'t>>,
     pub(super) forwarding: Option<&'static str>,
     pub(super) options: Result<RealOptions<'t>, &'t str>,
+    pub(super) hint: Option<&'static str>,
 }
 
 /// Takes a `real` value apart.
 pub(super) fn real_server(input: &str) -> RealParts<'_> {
-    let Ok((after, address)) = real_address(input) else {
-        return RealParts { address: None, forwarding: None, options: Ok(RealOptions::default()) };
+    let nothing = |hint| RealParts {
+        address: None,
+        forwarding: None,
+        options: Ok(RealOptions::default()),
+        hint,
     };
+    let host = input.split_whitespace().next().unwrap_or_default();
+    if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        return nothing(Some("an IPv6 address is written in brackets"));
+    }
+    let Ok((after, address)) = real_address(input) else { return nothing(None) };
     if !after.starts_with(is_blank) {
-        return RealParts { address: None, forwarding: None, options: Ok(RealOptions::default()) };
+        return nothing(Some(after_address(after)));
     }
     let word_start =
         after.find(|c: char| c.is_ascii_alphanumeric() || c == '_').unwrap_or(after.len());
@@ -170,6 +192,18 @@ pub(super) fn real_server(input: &str) -> RealParts<'_> {
         address: Some(address),
         forwarding: FORWARDING.into_iter().find(|known| *known == word),
         options: real_options(&after[word_end..]),
+        hint: None,
+    }
+}
+
+/// What is wrong behind an address that is none to the original, because no blank follows it.
+fn after_address(after: &str) -> &'static str {
+    match after.trim() {
+        "" => "the forwarding method is missing: gate, masq or ipip",
+        rest if FORWARDING.iter().any(|word| rest.contains(word)) => {
+            "the address is fine; a blank belongs between it and the forwarding method"
+        }
+        _ => "after the address comes a blank, and then gate, masq or ipip",
     }
 }
 

@@ -1,10 +1,11 @@
 //! The bytes of a file as text.
 
+use super::{Fingerprint, Stamp};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// A file as it was read.
 #[derive(Debug, Clone)]
@@ -13,9 +14,19 @@ pub struct Source {
     pub text: String,
     /// MD5 of the bytes, by which a change is told from a mere touch.
     pub checksum: [u8; 16],
-    /// Time of the last change.
-    pub modified: Option<SystemTime>,
+    /// What the system said of the file before it was read; `None` if the text is no file's.
+    pub stamp: Option<Stamp>,
 }
+
+/// How long a file that was changed a moment ago is watched for more: an editor that truncates and
+/// writes needs less.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// How recent a change is a moment ago, in seconds of the clock on the wall.
+const RECENT: i64 = 2;
+
+/// How long a file may go on changing.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes that a configuration may have.
 pub const SIZE_LIMIT: u64 = 64 << 20;
@@ -27,8 +38,10 @@ pub enum SourceError {
     Io(io::Error),
     /// A directory, a device, a pipe.
     NotAFile,
-    /// Longer than [`SIZE_LIMIT`].
-    TooLarge,
+    /// Longer than so many bytes.
+    TooLarge(u64),
+    /// Somebody is writing it, and does not come to an end.
+    Changing,
 }
 
 impl std::fmt::Display for SourceError {
@@ -36,7 +49,11 @@ impl std::fmt::Display for SourceError {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::NotAFile => f.write_str("not a regular file"),
-            Self::TooLarge => write!(f, "larger than {} MiB", SIZE_LIMIT >> 20),
+            Self::TooLarge(limit) if limit >> 20 > 0 => {
+                write!(f, "larger than {} MiB", limit >> 20)
+            }
+            Self::TooLarge(limit) => write!(f, "larger than {} KiB", limit >> 10),
+            Self::Changing => f.write_str("it keeps changing while it is read"),
         }
     }
 }
@@ -50,30 +67,89 @@ impl From<io::Error> for SourceError {
 }
 
 impl Source {
-    /// Reads a regular file of at most [`SIZE_LIMIT`] bytes.
+    /// Reads what is no regular file, to its end: standard input, a pipe. Waits for whoever writes it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is longer than [`SIZE_LIMIT`].
+    pub fn read_stream(stream: impl Read) -> Result<Self, SourceError> {
+        Self::read_up_to(stream, SIZE_LIMIT)
+    }
+
+    fn read_up_to(stream: impl Read, limit: u64) -> Result<Self, SourceError> {
+        let mut bytes = Vec::new();
+        stream.take(limit + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(SourceError::TooLarge(limit));
+        }
+        Ok(Self::from_bytes(bytes))
+    }
+
+    /// Reads a regular file of at most so many bytes.
     ///
     /// # Errors
     /// When it cannot be opened or read, is something else than a file, or is too large.
-    pub fn read(path: &Path) -> Result<Self, SourceError> {
+    pub fn read(path: &Path, limit: u64) -> Result<Self, SourceError> {
         // Asked before it is opened, because opening a pipe would wait for a writer.
         if !std::fs::metadata(path)?.is_file() {
             return Err(SourceError::NotAFile);
         }
         let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let mut bytes = Vec::new();
-        file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > SIZE_LIMIT {
-            return Err(SourceError::TooLarge);
+        let stamp = Stamp::from(&file.metadata()?);
+        Ok(Self { stamp: Some(stamp), ..Self::read_up_to(file, limit)? })
+    }
+
+    /// As [`Source::read`], of a file that is about to be put into force: it is read again until it
+    /// stays the same from before it is read until a moment later.
+    ///
+    /// # Errors
+    /// As [`Source::read`], and when the file does not come to rest.
+    pub fn read_at_rest(path: &Path, limit: u64) -> Result<Self, SourceError> {
+        Self::read_between(path, limit, || std::thread::sleep(MOMENT))
+    }
+
+    fn read_between(
+        path: &Path,
+        limit: u64,
+        mut moment: impl FnMut(),
+    ) -> Result<Self, SourceError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let source = Self::read(path, limit)?;
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let newest = source.stamp.map_or(0, |stamp| stamp.newest_change());
+            // A change in the future, by a clock that was set back, may be a recent one too.
+            if newest.saturating_add(RECENT) >= now.as_secs().cast_signed() {
+                moment();
+            }
+            if Some(Stamp::of(path)?) == source.stamp {
+                return Ok(source);
+            }
+            if Instant::now() >= deadline {
+                return Err(SourceError::Changing);
+            }
         }
-        Ok(Self { modified: metadata.modified().ok(), ..Self::from_bytes(bytes) })
+    }
+
+    /// How a changed file is told from this one.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint { stamp: self.stamp, checksum: self.checksum }
+    }
+
+    /// Whether no byte had to be replaced.
+    pub fn is_utf8(&self) -> bool {
+        !self.text.contains(|c| foreign_byte(c).is_some())
     }
 
     /// A source that is no file.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         let checksum = checksum(&bytes);
+        // An editor's mark that the text is UTF-8; the original takes it for part of the first name.
+        let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+            Some(text) => text.to_vec(),
+            None => bytes,
+        };
         let text = String::from_utf8(bytes).unwrap_or_else(|error| decode(error.as_bytes()));
-        Self { text, checksum, modified: None }
+        Self { text, checksum, stamp: None }
     }
 }
 
@@ -129,6 +205,36 @@ fn replace_foreign(text: &str, mut put: impl FnMut(&mut String, u8)) -> Cow<'_, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_file_in_the_middle_of_a_write_is_read_when_it_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.cf");
+        std::fs::write(&path, "the text before\n").unwrap();
+        let mut file = File::create(&path).unwrap();
+        let mut lines = ["one\n", "two\n", "three\n"].into_iter();
+        let source = Source::read_between(&path, SIZE_LIMIT, || {
+            if let Some(line) = lines.next() {
+                file.write_all(line.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(source.unwrap().text, "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_file_that_takes_another_s_place_is_read_instead() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, new) = (directory.path().join("a.cf"), directory.path().join("b.cf"));
+        std::fs::write(&path, "old").unwrap();
+        std::fs::write(&new, "new").unwrap();
+        let source = Source::read_between(&path, SIZE_LIMIT, || {
+            if new.exists() {
+                std::fs::rename(&new, &path).unwrap();
+            }
+        });
+        assert_eq!(source.unwrap().text, "new");
+    }
 
     #[test]
     fn bytes_that_are_not_utf8_survive() {

@@ -1,6 +1,6 @@
 //! What a name that is no directive may have been meant to be.
 
-use super::directive::{DIRECTIVES, directive};
+use super::directive::{DIRECTIVES, Row, directive};
 use std::borrow::Cow;
 
 /// A hint about a name that is in no row of the table.
@@ -8,10 +8,20 @@ pub(super) fn suggestion(name: &str) -> Cow<'static, str> {
     if directive(&name.to_ascii_lowercase()).is_some() {
         return "directives are written in lower case".into();
     }
-    match DIRECTIVES.iter().find(|row| is_near(name.as_bytes(), row.name.as_bytes())) {
+    match near(name) {
         Some(row) => format!("did you mean {}?", row.name).into(),
         None => "the manual page ldirectord.cf(5) lists the directives".into(),
     }
+}
+
+/// The directive that a name was probably meant to be.
+pub(super) fn near(name: &str) -> Option<&'static Row> {
+    let lower = name.to_ascii_lowercase();
+    let row = directive(&lower);
+    row.or_else(|| {
+        let mut rows = DIRECTIVES.iter().copied();
+        rows.find(|row| is_near(lower.as_bytes(), row.name.as_bytes()))
+    })
 }
 
 /// Whether one letter too many, too few, other or swapped makes the difference.

@@ -1,11 +1,14 @@
 //! The values of directives, by the kinds of the table.
 
-use super::ast::Value;
+use super::ast::{FallbackServer, Value};
 use super::directive::{CHECK_TYPES, Kind, RECEIVE, Row, STATES};
-use super::real_server::{fallback, number};
+use super::real_server::{fallback, number, weighted_fallback};
 use super::source::{as_latin1, as_pattern};
 use crate::model::SERVICES;
 use std::borrow::Cow;
+
+/// Ports of one section: each is a service of its own, with a check of its own.
+const PORTS_LIMIT: usize = 1024;
 
 /// What a value was read as.
 #[derive(Debug)]
@@ -73,9 +76,9 @@ pub(super) fn read<'t>(
         Kind::Scheduler => context.scheduler(),
         Kind::SchedulerFlags => context.scheduler_flags(),
         Kind::DottedQuad => context.dotted_quad(),
-        Kind::FallbackServer => fallback(text)
-            .map(|server| Reading { value: Value::Fallback(server), doubt: None })
-            .map_err(|at| context.refuse_at(at, context.error())),
+        Kind::Ports => context.ports(),
+        Kind::FallbackServer => context.fallback_server(text, fallback(text)),
+        Kind::WeightedFallback => context.fallback_server(text, weighted_fallback(text)),
         Kind::Ignored => context.ignored(),
         Kind::Withdrawn | Kind::VirtualService | Kind::RealServer => Err(context.refuse()),
     }
@@ -125,6 +128,17 @@ impl<'t> Context<'t> {
 
     fn doubt(&self, value: Value<'t>, text: String, hint: &'static str) -> Reading<'t> {
         Reading { value, doubt: Some(Doubt { at: self.trimmed, text, hint }) }
+    }
+
+    /// A value of which only a part was taken: what was dropped may have been meant.
+    fn doubt_rest(&self, value: Value<'t>, kept: &str) -> Reading<'t> {
+        // The original's manual writes `=>` here and there.
+        let written = self.trimmed.trim_start_matches('>').trim_start();
+        if within_quotes(written).trim() == kept {
+            return value.into();
+        }
+        let text = format!("{} is taken as {kept}", self.row.name);
+        self.doubt(value, text, "the rest of the value is dropped")
     }
 
     fn text(&self, text: &'t str) -> Value<'t> {
@@ -216,7 +230,7 @@ impl<'t> Context<'t> {
         let Some(text) = quoted(self.trimmed) else {
             return Err(self.no_directive("the value must be written in double quotes"));
         };
-        self.text_or_error(text)
+        self.text_or_error(text).map(|reading| self.doubt_rest(reading.value, text.trim()))
     }
 
     /// compat: a global `""` is an empty string, in a section it is an error. What the original knows
@@ -230,13 +244,18 @@ impl<'t> Context<'t> {
         if self.position == Position::Global && text.is_empty() && !self.trimmed.is_empty() {
             return Ok(self.text(text).into());
         }
-        self.text_or_error(text)
+        self.text_or_error(text).map(|reading| self.doubt_rest(reading.value, text.trim()))
     }
 
     fn host_name(&self) -> Read<'t> {
         let text = self.trimmed.strip_prefix('"').unwrap_or(self.trimmed);
         let end = text.find('"').unwrap_or(text.len());
-        self.text_or_error(text[..end].trim_end())
+        let name = text[..end].trim_end();
+        let reading = self.text_or_error(name)?;
+        match text[end..].trim_start_matches('"').trim() {
+            "" => Ok(reading),
+            _ => Ok(self.doubt_rest(reading.value, name)),
+        }
     }
 
     fn mail_server(&self) -> Read<'t> {
@@ -244,19 +263,28 @@ impl<'t> Context<'t> {
             .trimmed
             .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-')))
             .unwrap_or(self.trimmed.len());
-        self.text_or_error(&self.trimmed[..end])
+        let server = &self.trimmed[..end];
+        self.text_or_error(server).map(|reading| self.doubt_rest(reading.value, server))
     }
 
     fn word(&self, words: &[&'static str], same: impl Fn(&str, &str) -> bool) -> Read<'t> {
         let word = first_run(self.trimmed, is_word);
         let known = words.iter().find(|known| same(word, known));
-        known.map(|known| Value::Word(known).into()).ok_or_else(|| self.refuse())
+        let value = known.map(|known| self.doubt_rest(Value::Word(known), word));
+        value.ok_or_else(|| self.refuse())
     }
 
     fn service(&self) -> Read<'t> {
         let word = first_run(self.trimmed, is_word);
         let row = SERVICES.iter().find(|row| row.word == word);
-        row.map(|row| Value::Word(row.word).into()).ok_or_else(|| self.refuse())
+        match row {
+            Some(row) => Ok(self.doubt_rest(Value::Word(row.word), word)),
+            // Whether a file defines it is not a matter of spelling.
+            None if !word.is_empty() && within_quotes(self.trimmed) == word => {
+                Ok(self.text(word).into())
+            }
+            None => Err(self.refuse()),
+        }
     }
 
     /// compat: any digit makes it the combined type.
@@ -267,7 +295,8 @@ impl<'t> Context<'t> {
         }
         let word = first_run(self.trimmed, |c| is_word(c) || c == '-');
         let known = CHECK_TYPES.iter().find(|known| **known == word);
-        known.map(|known| Value::Word(known).into()).ok_or_else(|| self.refuse())
+        let value = known.map(|known| self.doubt_rest(Value::Word(known), word));
+        value.ok_or_else(|| self.refuse())
     }
 
     fn states(&self) -> Read<'t> {
@@ -284,7 +313,8 @@ impl<'t> Context<'t> {
                 Some(known) => format!("{}: \"{known}\" specified with \"none\"", self.error()),
                 None => format!("{} at: \"{word}\"", self.error()),
             };
-            Err(self.refuse_at(word, text))
+            let hint = Some("words are all, none, starting, running, stopping and reloading");
+            Err(Refusal { hint, ..self.refuse_at(word, text) })
         };
         let known: Result<Vec<_>, _> = words().map(known).collect();
         known.map(|words| Value::Words(words).into())
@@ -295,12 +325,58 @@ impl<'t> Context<'t> {
         if word.is_empty() || word.contains(|c: char| c.is_ascii_uppercase()) {
             return Err(self.refuse());
         }
-        Ok(self.text(word).into())
+        Ok(self.doubt_rest(self.text(word), word))
     }
 
     fn scheduler_flags(&self) -> Read<'t> {
         let flags = self.trimmed.split_ascii_whitespace().next().unwrap_or_default();
-        self.text_or_error(flags)
+        self.text_or_error(flags).map(|reading| self.doubt_rest(reading.value, flags))
+    }
+
+    /// Ports and ranges of them, separated by commas.
+    fn ports(&self) -> Read<'t> {
+        let mut ranges = Vec::new();
+        let mut count = 0;
+        for part in self.trimmed.split(',').map(str::trim) {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |digits: &str| {
+                let digits = digits.trim();
+                digits.parse::<u16>().ok().filter(|port| *port > 0 && is_digits(digits))
+            };
+            let (Some(first), Some(last)) = (number(first), number(last)) else {
+                return Err(self.refuse_at(part, self.error()));
+            };
+            if last < first {
+                return Err(self.refuse_at(part, self.error()));
+            }
+            count += usize::from(last - first) + 1;
+            ranges.push((first, last));
+        }
+        if count > PORTS_LIMIT {
+            let text = format!("{}: more than {PORTS_LIMIT} of them", self.error());
+            let hint = Some("a service of a firewall mark takes any number of ports");
+            return Err(Refusal { text: Some(text), at: self.trimmed, hint });
+        }
+        Ok(Value::Ports(ranges).into())
+    }
+
+    fn fallback_server(
+        &self,
+        text: &'t str,
+        server: Result<FallbackServer<'t>, &'t str>,
+    ) -> Read<'t> {
+        let server = server.map_err(|at| self.refuse_at(at, self.error()))?;
+        let written = text.split_ascii_whitespace().next().unwrap_or_default();
+        let taken = match server.port {
+            Some(port) => format!("{}:{port}", server.host),
+            None => server.host.to_owned(),
+        };
+        let value = Value::Fallback(server);
+        if written == taken {
+            return Ok(value.into());
+        }
+        let text = format!("{} is taken as {taken}", self.row.name);
+        Ok(self.doubt(value, text, "the rest of the address is dropped"))
     }
 
     fn dotted_quad(&self) -> Read<'t> {

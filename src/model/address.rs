@@ -81,6 +81,20 @@ impl ServiceAddress {
         }
     }
 
+    /// The service that has this id.
+    pub fn from_id(id: &str) -> Option<Self> {
+        let (word, rest) = id.split_once(':')?;
+        let at = |protocol| Some(Self::Address { protocol, address: rest.parse().ok()? });
+        let mark = |family| Some(Self::Fwmark { family, mark: rest.parse().ok()? });
+        match word {
+            "tcp" => at(Protocol::Tcp),
+            "udp" => at(Protocol::Udp),
+            "fwm" => mark(Family::Inet),
+            "fwm6" => mark(Family::Inet6),
+            _ => None,
+        }
+    }
+
     /// The second argument of `fallbackcommand`: `10.0.0.1:80`, `[fd00::1]:80`, and `7:0` for a
     /// mark, where the original has only `:0`.
     pub fn hook_argument(self) -> String {

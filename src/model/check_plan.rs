@@ -1,6 +1,7 @@
 //! What a check needs to know: one plan, made at load, run any number of times.
 
-use super::{Pattern, Service};
+use super::{Pattern, Service, User};
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 ///
 /// Two real servers with equal plans are one check: it runs once a round and its outcome counts in
 /// every virtual service that lists them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CheckPlan {
     /// The real server's address.
     pub address: IpAddr,
@@ -25,7 +26,7 @@ pub struct CheckPlan {
 }
 
 /// `checktype`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CheckMethod {
     /// `on`: always up, never checked.
     On,
@@ -58,7 +59,7 @@ pub enum CheckMethod {
 }
 
 /// The part of a combined check that is due; other methods have one step only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Step {
     /// The check itself; of a combined check, the negotiate part.
     Full,
@@ -79,6 +80,25 @@ impl CheckPlan {
         }
     }
 
+    /// What a check is called in the log: `connect`, `http`, `external`.
+    pub fn word(&self, step: Step) -> String {
+        match (&self.method, step) {
+            (CheckMethod::On, _) => "on".to_owned(),
+            (CheckMethod::Off, _) => "off".to_owned(),
+            (CheckMethod::Connect, _) | (CheckMethod::Combined { .. }, Step::Connect) => {
+                "connect".to_owned()
+            }
+            (CheckMethod::Ping { .. }, _) => "ping".to_owned(),
+            (CheckMethod::External(_), _) => "external".to_owned(),
+            (CheckMethod::ExternalPerl(_), _) => "external-perl".to_owned(),
+            (
+                CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. },
+                Step::Full,
+            )
+            | (CheckMethod::Negotiate(exchange), Step::Connect) => exchange.service.to_string(),
+        }
+    }
+
     /// Where the check connects to.
     pub fn target(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
@@ -87,17 +107,19 @@ impl CheckPlan {
 
 /// The program of an external check: run as
 /// `COMMAND VIP VPORT RIP RPORT`, without a shell, with exactly these four arguments.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Script {
     /// `checkcommand`: one word, looked up in PATH if it has no slash.
     pub command: String,
     /// Virtual address (`[…]` around IPv6) or mark; virtual port or 0; real address; real port or 0.
     pub arguments: [String; 4],
+    /// `checkcommanduser`: who runs it; without it, whoever runs the daemon.
+    pub user: Option<Arc<User>>,
 }
 
 /// TCP or UDP, for the checks that can use either; follows the virtual service's protocol
 /// (a fwmark service uses TCP).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transport {
     /// A stream.
     Tcp,
@@ -106,7 +128,7 @@ pub enum Transport {
 }
 
 /// `httpmethod`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum HttpMethod {
     /// The default.
     #[default]
@@ -116,7 +138,7 @@ pub enum HttpMethod {
 }
 
 /// `checkcertificate`: what is asked of a TLS server's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CertificateCheck {
     /// A chain to a trusted certificate; default, but not for ldaps.
     Chain,
@@ -129,13 +151,14 @@ pub enum CertificateCheck {
 /// The directives of a negotiate check, as the protocol's own file interprets them.
 ///
 /// Absent strings are empty, as in the original, where an empty string in the file is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Exchange {
     /// `service`.
     pub service: Service,
     /// TCP or UDP, for sip, simpletcp and dns.
     pub transport: Transport,
-    /// `request`, the real server's own or the service's, with its leading `/` (default `/`).
+    /// `request`, the real server's own or the service's, with its leading `/` (default `/`); of
+    /// [`Service::Own`] its definition, for [`super::Dialogue::parse`].
     pub request: String,
     /// Whether the request is the real server's own: only then may it be an absolute URL for http.
     pub request_is_own: bool,
@@ -157,4 +180,56 @@ pub struct Exchange {
     pub certificate: CertificateCheck,
     /// `checkcafile`: certificates trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+impl Exchange {
+    /// The name in `virtualhost` that TLS can send: without a port, which is for the Host header only, and
+    /// none where it is an address or a wildcard (RFC 6066, section 3).
+    pub fn server_name(&self) -> Option<&str> {
+        self.virtual_host.as_deref().map(without_port).filter(|name| is_sendable(name))
+    }
+}
+
+/// A host as it may stand in a URL, without the port that may follow it; an IPv6 address keeps its brackets.
+pub fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit())
+                && (!host.contains(':') || host.ends_with(']')) =>
+        {
+            host
+        }
+        _ => authority,
+    }
+}
+
+fn is_sendable(name: &str) -> bool {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_err()
+        && !name.is_empty()
+        && name.len() <= 255
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_no_part_of_a_name() {
+        for (written, name) in [
+            ("www.example.com:8443", "www.example.com"),
+            ("www.example.com", "www.example.com"),
+            ("[2001:db8::1]:443", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("a:b", "a:b"),
+        ] {
+            assert_eq!(without_port(written), name);
+        }
+        assert!(is_sendable("www.example.com") && is_sendable("a_b."));
+        for other in ["192.0.2.1", "[2001:db8::1]", "*.example.com", "", "a:b"] {
+            assert!(!is_sendable(other), "{other}");
+        }
+    }
 }

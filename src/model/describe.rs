@@ -2,9 +2,10 @@
 
 use super::{
     AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, LogTarget, Model,
-    Netmask, RealServer, SchedFlags, Service, Settings, Step, Transport, VirtualService,
+    Netmask, RealServer, Service, Settings, Step, Transport, User, VirtualService,
 };
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Every service with its effective values, every real server with its check.
@@ -15,6 +16,13 @@ pub fn describe(model: &Model) -> String {
         text.service(service);
     }
     text.0
+}
+
+/// One service as [`describe`] has it, line by line, without its place in the file.
+pub fn describe_service(service: &VirtualService) -> Vec<String> {
+    let mut text = Text(String::new());
+    text.service(service);
+    text.0.lines().skip(2).map(|line| line.trim_start().to_owned()).collect()
 }
 
 struct Text(String);
@@ -80,11 +88,8 @@ impl Text {
 
     fn scheduling(&mut self, service: &VirtualService) {
         let mut line = format!("scheduler {}", service.scheduler);
-        let SchedFlags { flag1, flag2, flag3 } = service.sched_flags;
-        for (set, name) in [(flag1, "flag-1"), (flag2, "flag-2"), (flag3, "flag-3")] {
-            if set {
-                let _ = write!(line, " {name}");
-            }
+        for name in service.sched_flags.names(&service.scheduler) {
+            let _ = write!(line, " {name}");
         }
         if let Some(persistence) = &service.persistence {
             let _ = write!(line, ", persistent {} s", persistence.timeout);
@@ -121,9 +126,13 @@ impl Text {
     }
 
     fn fallback(&mut self, service: &VirtualService) {
-        if let Some(fallback) = &service.fallback {
+        for fallback in &service.fallbacks {
             let listed = fallback.listed(service.address);
-            self.line(1, format_args!("fallback {listed} {}", fallback.forwarding));
+            let weight = match (service.fallbacks.len(), fallback.weight) {
+                (1, 1) => String::new(),
+                (_, weight) => format!(" weight {weight}"),
+            };
+            self.line(1, format_args!("fallback {listed} {}{weight}", fallback.forwarding));
         }
         let Some(command) = &service.fallback_command else { return };
         let needed = match service.fallback_minimum {
@@ -144,7 +153,8 @@ impl Text {
         self.line(1, format_args!("{when}: {} stop {argument} {word}", command.command));
         let retry = if command.retry { ", repeated until it succeeds" } else { "" };
         let stop = if service.fallback_command_on_stop { ", start also on stop" } else { "" };
-        self.line(2, format_args!("for at most {}{retry}{stop}", seconds(command.timeout)));
+        let (limit, user) = (seconds(command.timeout), by(&command.user));
+        self.line(2, format_args!("for at most {limit}{user}{retry}{stop}"));
     }
 
     fn alert(&mut self, alert: &AlertPolicy) {
@@ -195,6 +205,10 @@ fn real_server(service: &VirtualService, server: &RealServer) -> String {
     line
 }
 
+fn by(user: &Option<Arc<User>>) -> String {
+    user.as_ref().map(|user| format!(", as {}", user.name)).unwrap_or_default()
+}
+
 fn check(plan: &CheckPlan) -> String {
     let limit = seconds(plan.timeout(Step::Full));
     let port = plan.port;
@@ -207,10 +221,11 @@ fn check(plan: &CheckPlan) -> String {
             format!("ping, {attempts} times at most, each within {}", seconds(plan.check_timeout))
         }
         CheckMethod::External(script) => {
-            format!("exit status 0 of {} within {limit}", script.command)
+            format!("exit status 0 of {}{} within {limit}", script.command, by(&script.user))
         }
         CheckMethod::ExternalPerl(script) => {
-            format!("exit status 0 of the Perl script {} within {limit}", script.command)
+            let user = by(&script.user);
+            format!("exit status 0 of the Perl script {}{user} within {limit}", script.command)
         }
         CheckMethod::Negotiate(exchange) => negotiate(exchange, port, &limit),
         CheckMethod::Combined { connects, exchange, .. } => {
@@ -227,6 +242,12 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
     let mut line = row.word.to_owned();
     if row.directives.contains(&"protocol") && exchange.transport == Transport::Udp {
         line.push_str(" over udp");
+    }
+    if exchange.service == Service::Own {
+        line = "a service of one's own".to_owned();
+        if super::Dialogue::parse(&exchange.request).is_ok_and(|dialogue| dialogue.tls) {
+            line.push_str(", over TLS,");
+        }
     }
     let _ = write!(line, " on port {port} within {limit}");
     if row.directives.contains(&"httpmethod") {

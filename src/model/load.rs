@@ -1,11 +1,11 @@
 //! A file to a model, in one step.
 
-use super::{Model, Resolver, build};
-use crate::config::{Diagnostics, Severity, Source, SourceError, parse};
+use super::look_ups::build_side_by_side;
+use super::{Model, Resolver};
+use crate::config::{Diagnostics, Files, SIZE_LIMIT, Severity, Source, SourceError, parse};
 use annotate_snippets::Renderer;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// A configuration that was accepted.
 #[derive(Debug)]
@@ -14,10 +14,6 @@ pub struct Loaded {
     pub model: Model,
     /// What there is to say about it: warnings only.
     pub report: Report,
-    /// MD5 of the file's bytes.
-    pub checksum: [u8; 16],
-    /// When the file was last changed.
-    pub modified: Option<SystemTime>,
 }
 
 /// What there is to say about a file, with all that is needed to show it.
@@ -27,6 +23,8 @@ pub struct Report {
     pub path: PathBuf,
     /// Errors, warnings and notes.
     pub diagnostics: Diagnostics,
+    /// It and those that it names, as they were read.
+    pub files: Box<Files>,
     text: String,
 }
 
@@ -44,12 +42,13 @@ pub enum LoadError {
     Refused(Report),
 }
 
-/// Reads, parses and resolves a file.
+/// Reads, parses and resolves a file that is about to be put into force; see
+/// [`Source::read_at_rest`].
 ///
 /// # Errors
 /// When it cannot be read, or has errors; all of them are in the report.
 pub fn load(path: &Path, resolver: &dyn Resolver) -> Result<Loaded, LoadError> {
-    let source = Source::read(path)
+    let source = Source::read_at_rest(path, SIZE_LIMIT)
         .map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
     load_source(path, source, resolver)
 }
@@ -63,16 +62,16 @@ pub fn load_source(
     source: Source,
     resolver: &dyn Resolver,
 ) -> Result<Loaded, LoadError> {
+    let config = source.fingerprint();
     let (ast, mut diagnostics) = parse(&source.text);
-    let (model, more) = build(&ast, resolver);
+    let (model, more, definitions) = build_side_by_side(&ast, resolver);
     diagnostics.append(more);
     drop(ast);
     let refused = diagnostics.has_errors();
-    let report = Report { path: path.to_owned(), diagnostics, text: source.text };
+    let files = Box::new(Files { config, definitions });
+    let report = Report { path: path.to_owned(), diagnostics, files, text: source.text };
     match model {
-        Some(model) if !refused => {
-            Ok(Loaded { model, report, checksum: source.checksum, modified: source.modified })
-        }
+        Some(model) if !refused => Ok(Loaded { model, report }),
         _ => Err(LoadError::Refused(report)),
     }
 }
@@ -90,12 +89,35 @@ impl Report {
                 out.push_str("\n\n");
             }
         }
+        if let Some(line) = self.left_out(pid) {
+            out.push_str(&line);
+            out.push('\n');
+        }
         out
     }
 
     /// Everything in the original's form, one message each, for the log.
     pub fn messages(&self, pid: u32) -> impl Iterator<Item = String> {
-        self.diagnostics.iter().map(move |diagnostic| diagnostic.one_line(pid, &self.path))
+        self.of(pid, |_| true).chain(self.left_out(pid))
+    }
+
+    /// The warnings, as [`Report::messages`].
+    pub fn warnings(&self, pid: u32) -> impl Iterator<Item = String> {
+        self.of(pid, |severity| severity != Severity::Error).chain(self.left_out(pid))
+    }
+
+    /// The errors, as [`Report::messages`].
+    pub fn errors(&self, pid: u32) -> impl Iterator<Item = String> {
+        self.of(pid, |severity| severity == Severity::Error)
+    }
+
+    fn of(&self, pid: u32, wanted: fn(Severity) -> bool) -> impl Iterator<Item = String> {
+        let chosen = self.diagnostics.iter().filter(move |it| wanted(it.severity));
+        chosen.map(move |diagnostic| diagnostic.one_line(pid, &self.path))
+    }
+
+    fn left_out(&self, pid: u32) -> Option<String> {
+        self.diagnostics.left_out().map(|line| format!("Warning [{pid}]: {line}"))
     }
 }
 

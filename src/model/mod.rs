@@ -5,29 +5,36 @@ mod address;
 mod build;
 mod check_plan;
 mod describe;
+mod dialogue;
 mod load;
+mod look_ups;
 mod pattern;
 mod policy;
 mod real_server;
 mod resolver;
 mod service;
+mod user;
 mod virtual_service;
 
 pub use address::{DestinationAddress, Family, Protocol, ServiceAddress};
 pub use build::build;
 pub use check_plan::{
     CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, Script, Step, Transport,
+    without_port,
 };
-pub use describe::describe;
+pub use describe::{describe, describe_service};
+pub use dialogue::{DEFINITION_LIMIT, DEFINITIONS, Dialogue, DialogueError, Turn};
 pub use load::{LoadError, Loaded, Report, load, load_source};
+pub use look_ups::{HostName, Hosts};
 pub use pattern::{Pattern, PatternError};
 pub use policy::{
     AlertPolicy, FallbackCommand, FallbackMinimum, HookArgument, LogTarget, Settings, Status,
     StatusSet,
 };
 pub use real_server::{Fallback, ForwardingMethod, RealServer, Thresholds, listed_address};
-pub use resolver::{MemoryResolver, ResolveError, Resolver, SystemResolver};
+pub use resolver::{DefinitionFile, MemoryResolver, ResolveError, Resolver, SystemResolver};
 pub use service::{SERVICES, Service, ServiceRow};
+pub use user::User;
 pub use virtual_service::{Netmask, Persistence, SchedFlags, VirtualService};
 
 /// A whole configuration.

@@ -1,9 +1,12 @@
 //! `receive`: Perl patterns, searched with a brake.
 
 use pcre2::bytes::{Regex, RegexBuilder};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// A `receive` pattern: Perl syntax on bytes, no flags, searched anywhere.
@@ -58,12 +61,7 @@ impl Pattern {
                 at - added.iter().filter(|&&added| added < at).count()
             }),
         })?;
-        let search = Search {
-            source: source.to_owned(),
-            explicit,
-            quick: Default::default(),
-            anchored: OnceLock::new(),
-        };
+        let search = Search::new(source, explicit);
         // Just made, so it is empty.
         let _ = search.quick[0].set(Some(regex));
         Ok(Self(Arc::new(search)))
@@ -81,28 +79,41 @@ impl Pattern {
         let quick = self.0.quick(tier).map(|regex| regex.is_match(subject));
         match quick {
             Some(Ok(found)) => found,
+            Some(Err(_)) | None => self.0.step_by_step(subject).is_some(),
+        }
+    }
+
+    /// Where [`Pattern::is_match`] finds the pattern first.
+    pub fn find(&self, subject: &[u8]) -> Option<Range<usize>> {
+        let tier = STEPS.iter().take_while(|(length, _)| subject.len() > *length).count();
+        match self.0.quick(tier).map(|regex| regex.find(subject)) {
+            Some(Ok(found)) => found.map(|found| found.start()..found.end()),
             Some(Err(_)) | None => self.0.step_by_step(subject),
         }
     }
 }
 
 impl Search {
+    fn new(source: &str, explicit: String) -> Self {
+        let (quick, anchored) = (Default::default(), OnceLock::new());
+        Self { source: source.to_owned(), explicit, quick, anchored }
+    }
+
     fn quick(&self, tier: usize) -> Option<&Regex> {
         let make = || compile(&format!("{}{}", limit(STEPS[tier].1), self.explicit)).ok();
         self.quick[tier].get_or_init(make).as_ref()
     }
 
     /// The same search, one starting byte after the other.
-    fn step_by_step(&self, subject: &[u8]) -> bool {
+    fn step_by_step(&self, subject: &[u8]) -> Option<Range<usize>> {
         let begun = Instant::now();
-        let Some(regex) = self.anchored.get_or_init(|| anchored(&self.explicit)) else {
-            return false;
-        };
+        let regex = self.anchored.get_or_init(|| anchored(&self.explicit)).as_ref()?;
         // Where the search begins is the first byte, to a pattern that asks for it itself.
         let last = if self.source.contains("\\G") { 0 } else { subject.len() };
         (0..=last)
             .take_while(|_| begun.elapsed() < PATIENCE)
-            .any(|at| regex.is_match_at(subject, at).unwrap_or(false))
+            .find_map(|at| regex.find_at(subject, at).ok().flatten())
+            .map(|found| found.start()..found.end())
     }
 }
 
@@ -181,6 +192,33 @@ impl fmt::Debug for Pattern {
     }
 }
 
+/// A pattern travels as it is written.
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Compiled when first searched for, and once for all that read the same pattern: thousands of
+/// servers share a few.
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        static KNOWN: OnceLock<Mutex<HashMap<String, Weak<Search>>>> = OnceLock::new();
+        let source = String::deserialize(deserializer)?;
+        let mut known =
+            KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(search) = known.get(&source).and_then(Weak::upgrade) {
+            return Ok(Self(search));
+        }
+        if known.len() == known.capacity() {
+            known.retain(|_, search| search.strong_count() > 0);
+        }
+        let search = Arc::new(Search::new(&source, explicit_counts(&source).0));
+        known.insert(source, Arc::downgrade(&search));
+        Ok(Self(search))
+    }
+}
+
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
@@ -220,6 +258,9 @@ mod tests {
                 subject.extend_from_slice(b"Hello there");
                 let matched = Pattern::new(pattern).unwrap().is_match(&subject);
                 assert_eq!(matched, found, "{pattern} in {length} bytes");
+                let place = Pattern::new(pattern).unwrap().find(&subject);
+                assert_eq!(place.is_some(), found, "{pattern} in {length} bytes");
+                assert!(place.is_none_or(|place| place.start <= place.end));
                 subject.truncate(subject.len() - 11);
             }
         }

@@ -1,6 +1,8 @@
 //! What is not about one server: global settings, mail, the fallback command.
 
+use super::User;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where log records go.
@@ -31,6 +33,8 @@ pub struct Settings {
     pub maintenance_dir: Option<PathBuf>,
     /// `execute`: configurations for which further instances are started.
     pub execute: Vec<String>,
+    /// `controlgroup`: the number of the group that may change things by the control socket.
+    pub control_group: Option<u32>,
 }
 
 impl Default for Settings {
@@ -44,6 +48,7 @@ impl Default for Settings {
             fork: false,
             maintenance_dir: None,
             execute: Vec::new(),
+            control_group: None,
         }
     }
 }
@@ -147,6 +152,8 @@ pub struct FallbackCommand {
     pub retry: bool,
     /// `fallbackcommandtimeout`: after it the run is ended; default 60 s.
     pub timeout: Duration,
+    /// `fallbackcommanduser`: who runs it; without it, whoever runs the daemon.
+    pub user: Option<Arc<User>>,
 }
 
 /// The first argument of `fallbackcommand`.

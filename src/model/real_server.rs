@@ -65,14 +65,15 @@ pub struct RealServer {
     pub check: Arc<CheckPlan>,
 }
 
-/// A fallback server (`fallback`, `fallback6`): in the table while no real server is up, always
-/// with weight 1.
+/// A fallback server (`fallback`, `fallbackserver`): in the table while no real server is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fallback {
     /// Address and port; a port left out is the service's.
     pub address: DestinationAddress,
     /// Default `gate`.
     pub forwarding: ForwardingMethod,
+    /// Default 1, and always 1 of `fallback`.
+    pub weight: u32,
 }
 
 /// The address under which the kernel lists a destination.

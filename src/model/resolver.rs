@@ -1,15 +1,26 @@
 //! Where names in a configuration become addresses, ports and files.
 
-use super::{Family, Protocol};
+use super::look_ups::{HostName, Hosts};
+use super::{DEFINITION_LIMIT, DEFINITIONS, Family, Protocol, User};
+use crate::config::{Fingerprint, Source, SourceError};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Threads that look names up at a time.
+const THREADS: usize = 32;
+
+/// The system's resolver needs room.
+const STACK: usize = 256 * 1024;
 
 /// Everything that building a model asks of the machine.
 pub trait Resolver {
@@ -18,6 +29,15 @@ pub trait Resolver {
     /// # Errors
     /// When it has none.
     fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError>;
+
+    /// [`Resolver::host`] of each of these names.
+    fn hosts(&self, names: Vec<HostName>) -> Hosts {
+        let found = |(name, family): HostName| {
+            let address = self.host(&name, family);
+            ((name, family), address)
+        };
+        names.into_iter().map(found).collect()
+    }
 
     /// The port of a service name; `None` for any protocol.
     ///
@@ -42,6 +62,30 @@ pub trait Resolver {
     /// # Errors
     /// The reason why not.
     fn certificates(&self, path: &Path) -> Result<(), ResolveError>;
+
+    /// The user of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn user(&self, name: &str) -> Result<User, ResolveError>;
+
+    /// The number of a group.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    fn group(&self, name: &str) -> Result<u32, ResolveError>;
+
+    /// The file that defines a service of this name, a word of letters, digits and `_`.
+    fn service_definition(&self, name: &str) -> DefinitionFile;
+}
+
+/// A file that may define a service.
+#[derive(Debug, Clone)]
+pub struct DefinitionFile {
+    /// Its text, if there is such a file; the error says why it cannot be read.
+    pub text: Result<Option<String>, ResolveError>,
+    /// The file as it was when it was read; `None` if it is none.
+    pub found: Option<Fingerprint>,
 }
 
 /// A name that stands for nothing.
@@ -99,13 +143,21 @@ fn aton_number(part: &str) -> Option<u64> {
 #[derive(Debug, Default)]
 pub struct SystemResolver {
     services: Services,
+    /// Whoever asks will write no file.
+    reads_only: bool,
 }
 
 impl SystemResolver {
     /// Reads /etc/services; without it, only numeric ports are known.
     pub fn new() -> Self {
         let text = read_bounded(Path::new("/etc/services"), 4 << 20).unwrap_or_default();
-        Self { services: Services::parse(&String::from_utf8_lossy(&text)) }
+        let services = Services::parse(&String::from_utf8_lossy(&text));
+        Self { services, reads_only: false }
+    }
+
+    /// For who only wants to know what a configuration means, and may not write its log.
+    pub fn for_reading() -> Self {
+        Self { reads_only: true, ..Self::new() }
     }
 }
 
@@ -128,6 +180,30 @@ impl Resolver for SystemResolver {
             .ok_or_else(|| ResolveError("no address of this family".to_owned()))
     }
 
+    /// Side by side, on as many threads as the system gives, at most [`THREADS`].
+    fn hosts(&self, names: Vec<HostName>) -> Hosts {
+        let threads = names.len().min(THREADS);
+        let (waiting, found) = (Mutex::new(names), Mutex::new(Hosts::new()));
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let work = || {
+            while let Some((name, family)) = next() {
+                let address = self.host(&name, family);
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.insert((name, family), address);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                let thread = thread::Builder::new().name("names".into()).stack_size(STACK);
+                if thread.spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {
         self.services.port(name, protocol)
     }
@@ -144,6 +220,9 @@ impl Resolver for SystemResolver {
     }
 
     fn appendable(&self, path: &Path) -> Result<(), ResolveError> {
+        if self.reads_only {
+            return Ok(());
+        }
         let allowed = if path.is_dir() {
             Err(Errno::EISDIR)
         } else {
@@ -167,6 +246,52 @@ impl Resolver for SystemResolver {
             Ok(certificates) if !certificates.is_empty() => Ok(()),
             _ => Err(ResolveError("no certificates in it".to_owned())),
         }
+    }
+
+    fn group(&self, name: &str) -> Result<u32, ResolveError> {
+        match nix::unistd::Group::from_name(name) {
+            Ok(Some(group)) => Ok(group.gid.as_raw()),
+            Ok(None) => Err(ResolveError("no such group".to_owned())),
+            Err(errno) => Err(ResolveError(errno.desc().to_owned())),
+        }
+    }
+
+    fn user(&self, name: &str) -> Result<User, ResolveError> {
+        let failed = |errno: Errno| ResolveError(errno.desc().to_owned());
+        let unknown = || ResolveError("no such user".to_owned());
+        let user = nix::unistd::User::from_name(name).map_err(failed)?.ok_or_else(unknown)?;
+        let c_name = CString::new(name).map_err(|_| unknown())?;
+        let groups = nix::unistd::getgrouplist(&c_name, user.gid).map_err(failed)?;
+        Ok(User {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+            groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+            home: user.dir,
+        })
+    }
+
+    fn service_definition(&self, name: &str) -> DefinitionFile {
+        definition_file(&Path::new(DEFINITIONS).join(name))
+    }
+}
+
+fn definition_file(path: &Path) -> DefinitionFile {
+    // Before it is read, so that what is written meanwhile is a change.
+    let found = Fingerprint::of(path).ok();
+    match Source::read_at_rest(path, DEFINITION_LIMIT) {
+        Ok(source) => {
+            let found = Some(source.fingerprint());
+            let text = match source.is_utf8() {
+                true => Ok(Some(source.text)),
+                false => Err(ResolveError("it is not UTF-8".to_owned())),
+            };
+            DefinitionFile { text, found }
+        }
+        Err(SourceError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            DefinitionFile { text: Ok(None), found }
+        }
+        Err(error) => DefinitionFile { text: Err(ResolveError(error.to_string())), found },
     }
 }
 
@@ -213,6 +338,7 @@ pub struct MemoryResolver {
     services: Services,
     directories: Vec<PathBuf>,
     certificates: Vec<PathBuf>,
+    definitions: HashMap<String, String>,
 }
 
 impl MemoryResolver {
@@ -232,6 +358,13 @@ impl MemoryResolver {
     #[must_use]
     pub fn directory(mut self, path: &str) -> Self {
         self.directories.push(path.into());
+        self
+    }
+
+    /// With one more service that a file defines.
+    #[must_use]
+    pub fn service_definition(mut self, name: &str, text: &str) -> Self {
+        self.definitions.insert(name.to_owned(), text.to_owned());
         self
     }
 
@@ -276,6 +409,27 @@ impl Resolver for MemoryResolver {
         }
         Err(ResolveError("no such file".to_owned()))
     }
+
+    fn group(&self, name: &str) -> Result<u32, ResolveError> {
+        match name {
+            "wheel" => Ok(10),
+            _ => Err(ResolveError("no such group".to_owned())),
+        }
+    }
+
+    fn user(&self, name: &str) -> Result<User, ResolveError> {
+        let (uid, home) = match name {
+            "root" => (0, "/root"),
+            "nobody" => (65_534, "/nonexistent"),
+            _ => return Err(ResolveError("no such user".to_owned())),
+        };
+        let home = PathBuf::from(home);
+        Ok(User { name: name.to_owned(), uid, gid: uid, groups: vec![uid], home })
+    }
+
+    fn service_definition(&self, name: &str) -> DefinitionFile {
+        DefinitionFile { text: Ok(self.definitions.get(name).cloned()), found: None }
+    }
 }
 
 #[cfg(test)]
@@ -301,6 +455,30 @@ mod tests {
         ] {
             let expected = address.map(|address| address.parse().unwrap());
             assert_eq!(literal(text, Family::Inet), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_definition_is_read_with_its_fingerprint_or_refused_with_a_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("good"), "expect = \"x\"\n").unwrap();
+        std::fs::write(at("latin"), b"expect = \"\xe9\"\n").unwrap();
+        std::fs::write(at("long"), vec![b'#'; DEFINITION_LIMIT as usize + 1]).unwrap();
+        std::fs::create_dir(at("directory")).unwrap();
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (name, text) in [
+            ("good", Ok(Some("expect = \"x\"\n"))),
+            ("absent", Ok(None)),
+            ("latin", Err("it is not UTF-8")),
+            ("long", Err("larger than 64 KiB")),
+            ("directory", Err("not a regular file")),
+            ("pipe", Err("not a regular file")),
+        ] {
+            let file = definition_file(&at(name));
+            let found = file.text.as_ref().map(Option::as_deref).map_err(|error| error.0.as_str());
+            assert_eq!(found, text, "{name}");
+            assert_eq!(file.found, Fingerprint::of(&at(name)).ok(), "{name}");
         }
     }
 

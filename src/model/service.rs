@@ -1,10 +1,11 @@
 //! The table of services that a negotiate check can speak: one row each.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// `service`: the protocol of a negotiate check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Service {
     /// RFC 1035
     Dns,
@@ -34,6 +35,8 @@ pub enum Service {
     Ntp,
     /// Oracle Database
     Oracle,
+    /// One that a file of its own defines, by what is sent and expected; an addition
+    Own,
     /// PostgreSQL
     Pgsql,
     /// RFC 1939
@@ -203,6 +206,15 @@ pub const SERVICES: &[ServiceRow] = &[
     row(Service::Ntp, "ntp", Some(123), &[], "a synchronised server's answer to our question"),
 ];
 
+/// What a service that a file defines has in common with the others; its word is the file's name.
+static OWN: ServiceRow = row(
+    Service::Own,
+    "own",
+    None,
+    &["virtualhost", "checkcertificate", "checkcafile"],
+    "all that the service's definition expects has come",
+);
+
 const fn row(
     service: Service,
     word: &'static str,
@@ -214,8 +226,11 @@ const fn row(
 }
 
 impl Service {
-    /// The service's row of [`SERVICES`].
+    /// The service's row of [`SERVICES`], or one beside it.
     pub fn row(self) -> &'static ServiceRow {
+        if self == Self::Own {
+            return &OWN;
+        }
         SERVICES.iter().find(|row| row.service == self).expect("every service has a row")
     }
 

@@ -34,6 +34,19 @@ pub struct SchedFlags {
     pub flag3: bool,
 }
 
+impl SchedFlags {
+    /// Those that are set, by the names that this scheduler has for them.
+    pub fn names(self, scheduler: &str) -> impl Iterator<Item = &'static str> {
+        let [first, second] = match scheduler {
+            "sh" => ["sh-fallback", "sh-port"],
+            "mh" => ["mh-fallback", "mh-port"],
+            _ => ["flag-1", "flag-2"],
+        };
+        let flags = [(self.flag1, first), (self.flag2, second), (self.flag3, "flag-3")];
+        flags.into_iter().filter_map(|(set, name)| set.then_some(name))
+    }
+}
+
 /// A virtual service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualService {
@@ -51,8 +64,8 @@ pub struct VirtualService {
     pub one_packet: bool,
     /// The real servers in the order of the file, ranges expanded.
     pub real_servers: Vec<RealServer>,
-    /// `fallback` or `fallback6`, its own or the global one of its family.
-    pub fallback: Option<Fallback>,
+    /// `fallback` and the `fallbackserver`s, its own or the global ones of its family.
+    pub fallbacks: Vec<Fallback>,
     /// `fallbackcommand`, its own or the global one, with the directives that go with it.
     pub fallback_command: Option<FallbackCommand>,
     /// `fallbackminimum`; default one real server.
@@ -92,7 +105,7 @@ impl VirtualService {
             persistence: None,
             one_packet: false,
             real_servers: Vec::new(),
-            fallback: None,
+            fallbacks: Vec::new(),
             fallback_command: None,
             fallback_minimum: FallbackMinimum::default(),
             fallback_hold_down: Duration::ZERO,
@@ -107,5 +120,10 @@ impl VirtualService {
             alert: AlertPolicy::default(),
             monitor_file: None,
         }
+    }
+
+    /// Whether its fallback command is to be told `start` when the service is removed.
+    pub fn starts_on_stop(&self) -> bool {
+        self.fallback_command_on_stop && self.clean_stop && self.fallback_command.is_some()
     }
 }

@@ -5,11 +5,12 @@ use super::exchange::with_slash;
 use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
-    CHECKCOMMAND, CHECKCOUNT, CHECKPORT, CHECKTIMEOUT, CHECKTYPE, Found, NEGOTIATETIMEOUT, SERVICE,
-    Section, Value,
+    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKPORT, CHECKTIMEOUT, CHECKTYPE, Found,
+    NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
 };
 use crate::model::{
-    CheckMethod, CheckPlan, Exchange, Pattern, Protocol, Script, Service, ServiceAddress, Transport,
+    CheckMethod, CheckPlan, Exchange, Pattern, Protocol, Script, Service, ServiceAddress,
+    Transport, User,
 };
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -38,6 +39,8 @@ pub(super) fn intern<T: Hash + Eq>(known: &mut HashSet<Arc<T>>, value: T) -> Arc
 pub(super) struct SectionChecks {
     address: ServiceAddress,
     service: Service,
+    /// The port of the service itself.
+    default_port: Option<u16>,
     check_port: Option<u16>,
     check_timeout: Duration,
     negotiate_timeout: Duration,
@@ -50,11 +53,17 @@ impl SectionChecks {
     }
 }
 
+/// [`Script`] before it is known for which real server.
+struct Program {
+    command: String,
+    user: Option<Arc<User>>,
+}
+
 /// [`CheckMethod`] before it is known for which real server.
 enum Method {
     Fixed(CheckMethod),
-    External(String),
-    ExternalPerl(String),
+    External(Program),
+    ExternalPerl(Program),
     Negotiate { exchange: Arc<Exchange>, connects: Option<u32> },
 }
 
@@ -65,15 +74,19 @@ impl Builder<'_, '_> {
         lookup: Lookup<'_, '_>,
         address: ServiceAddress,
     ) -> SectionChecks {
-        let service = lookup
-            .word(&SERVICE)
-            .and_then(|word| word.parse().ok())
-            .unwrap_or_else(|| Service::of_port(address.port()));
+        let own = self.own_service(lookup).map(|(_, dialogue)| dialogue.port);
+        let service = match lookup.word(&SERVICE).and_then(|word| word.parse().ok()) {
+            Some(service) => service,
+            None if own.is_some() => Service::Own,
+            None => Service::of_port(address.port()),
+        };
+        self.refuse_own_over_udp(lookup, address);
         let (check_timeout, negotiate_timeout) = timeouts(lookup);
         let method = self.method(section, lookup, address, service);
         SectionChecks {
             address,
             service,
+            default_port: own.flatten().or(service.row().port),
             check_port: lookup.number(&CHECKPORT).and_then(|port| u16::try_from(port).ok()),
             check_timeout,
             negotiate_timeout,
@@ -98,7 +111,19 @@ impl Builder<'_, '_> {
             Some(Value::Word(word)) => *word,
             _ => "negotiate",
         };
-        let command = || lookup.text(&CHECKCOMMAND).unwrap_or(CHECKCOMMAND.default).to_owned();
+        let found = Found::After(section.end);
+        if !matches!(word, "external" | "external-perl")
+            && let Some(directive) = lookup.own(&CHECKCOMMANDUSER)
+        {
+            let text = format!("{} makes no sense for checktype={word}", CHECKCOMMANDUSER.name);
+            self.diagnostics
+                .error(found, &directive.place, text)
+                .hint("it is for external and external-perl");
+        }
+        let mut program = || Program {
+            command: lookup.text(&CHECKCOMMAND).unwrap_or(CHECKCOMMAND.default).to_owned(),
+            user: self.command_user(lookup, &CHECKCOMMANDUSER, found),
+        };
         match word {
             "on" => Method::Fixed(CheckMethod::On),
             "off" => Method::Fixed(CheckMethod::Off),
@@ -108,11 +133,30 @@ impl Builder<'_, '_> {
                 Method::Fixed(CheckMethod::Ping { attempts })
             }
             "connect" => Method::Fixed(CheckMethod::Connect),
-            "external" => Method::External(command()),
-            "external-perl" => Method::ExternalPerl(command()),
+            "external" => Method::External(program()),
+            "external-perl" => Method::ExternalPerl(program()),
             _ => {
                 let exchange = self.exchange(section, lookup, address, service);
                 Method::Negotiate { exchange, connects: None }
+            }
+        }
+    }
+
+    /// Who a command is run as; an unknown user is reported.
+    pub(super) fn command_user(
+        &mut self,
+        lookup: Lookup<'_, '_>,
+        row: &'static Row,
+        found: Found,
+    ) -> Option<Arc<User>> {
+        let name = lookup.text(row)?;
+        let place = lookup.place(row)?;
+        match self.resolver.user(name) {
+            Ok(user) => Some(Arc::new(user)),
+            Err(error) => {
+                let text = format!("{}: {name}: {error}", row.error);
+                self.diagnostics.error(found, place, text);
+                None
             }
         }
     }
@@ -125,7 +169,10 @@ impl Builder<'_, '_> {
         parsed: &Parsed<'_, '_>,
     ) -> RealServerChecks<'s> {
         let own = match (&checks.method, &parsed.options.strings) {
-            (Method::Negotiate { exchange, .. }, Some((request, receive))) => {
+            // What is asked of a service of one's own is its definition's matter alone.
+            (Method::Negotiate { exchange, .. }, Some((request, receive)))
+                if checks.service != Service::Own =>
+            {
                 let found = Found::After(section.end);
                 let receive = self.pattern(checks.service, receive, &parsed.line.place, found);
                 let own = Exchange {
@@ -150,7 +197,7 @@ impl Builder<'_, '_> {
         let own_port = Some(address.port()).filter(|port| *port > 0);
         let plan = CheckPlan {
             address: address.ip(),
-            port: checks.check_port.or(own_port).or(checks.service.row().port).unwrap_or(0),
+            port: checks.check_port.or(own_port).or(checks.default_port).unwrap_or(0),
             check_timeout: checks.check_timeout,
             negotiate_timeout: checks.negotiate_timeout,
             method: server.method(address),
@@ -169,9 +216,9 @@ impl RealServerChecks<'_> {
     fn method(&self, address: SocketAddr) -> CheckMethod {
         match &self.checks.method {
             Method::Fixed(method) => method.clone(),
-            Method::External(command) => CheckMethod::External(self.script(command, address)),
-            Method::ExternalPerl(command) => {
-                CheckMethod::ExternalPerl(self.script(command, address))
+            Method::External(program) => CheckMethod::External(self.script(program, address)),
+            Method::ExternalPerl(program) => {
+                CheckMethod::ExternalPerl(self.script(program, address))
             }
             Method::Negotiate { exchange, connects } => {
                 let exchange = self.own.as_ref().unwrap_or(exchange).clone();
@@ -185,13 +232,14 @@ impl RealServerChecks<'_> {
         }
     }
 
-    fn script(&self, command: &str, real: SocketAddr) -> Script {
+    fn script(&self, program: &Program, real: SocketAddr) -> Script {
         let (virtual_address, virtual_port) = match self.checks.address {
             ServiceAddress::Address { address, .. } => (bracketed(address.ip()), address.port()),
             ServiceAddress::Fwmark { mark, .. } => (mark.to_string(), 0),
         };
         Script {
-            command: command.to_owned(),
+            command: program.command.clone(),
+            user: program.user.clone(),
             arguments: [
                 virtual_address,
                 virtual_port.to_string(),

@@ -33,7 +33,10 @@ impl Builder<'_, '_> {
         let exchange = Exchange {
             service,
             transport: transport(address),
-            request: with_slash(lookup.text(&REQUEST).unwrap_or_default()),
+            request: match self.own_service(lookup).filter(|_| service == Service::Own) {
+                Some((definition, _)) => definition.clone(),
+                None => with_slash(lookup.text(&REQUEST).unwrap_or_default()),
+            },
             request_is_own: false,
             receive,
             virtual_host: owned(&VIRTUALHOST),
@@ -49,6 +52,7 @@ impl Builder<'_, '_> {
             ca_file: self.ca_file(lookup, found),
         };
         self.exchange_hazards(section, lookup, &exchange);
+        self.server_name_hazard(section, &exchange, lookup.place(&VIRTUALHOST));
         intern(&mut self.interned.exchanges, exchange)
     }
 
@@ -116,6 +120,7 @@ impl Builder<'_, '_> {
                 | Service::Https
                 | Service::Imaps
                 | Service::Ldaps
+                | Service::Own
                 | Service::Pops
         );
         if sees_certificates {

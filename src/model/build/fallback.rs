@@ -1,30 +1,40 @@
-//! Fallback servers, and when the fallback command is run.
+//! Fallback servers.
 
-use super::lookup::{Lookup, fallback, saturate};
-use super::{Builder, family_directive};
+use super::Builder;
+use super::lookup::{Lookup, fallback};
+use super::real_server::destination_weight;
 use crate::config::{
-    Ast, Directive, FALLBACK, FALLBACK6, FALLBACKCOMMAND, FALLBACKCOMMANDONSTOP,
-    FALLBACKCOMMANDRETRY, FALLBACKCOMMANDTIMEOUT, FALLBACKHOLDDOWN, FALLBACKMINIMUM,
-    FallbackServer, Found, Section, Value,
+    Ast, Directive, FALLBACK, FALLBACK6, FALLBACKSERVER, FALLBACKSERVER6, FallbackServer, Found,
+    Section, look_alike,
 };
 use crate::model::{
-    Fallback, FallbackCommand, FallbackMinimum, Family, ForwardingMethod, Protocol, ServiceAddress,
+    DestinationAddress, Fallback, Family, ForwardingMethod, Protocol, RealServer, ServiceAddress,
 };
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 
-/// A section's own fallback: it is looked up before the section's address is.
+/// One of a section's own fallbacks: they are looked up before the section's address is.
 pub(super) struct OwnFallback<'a, 't> {
+    directive: &'a Directive<'t>,
     server: &'a FallbackServer<'t>,
     host: IpAddr,
     port: Option<u16>,
 }
 
-impl Builder<'_, '_> {
+/// A fallback, and where it stands.
+type Placed<'a, 't> = (Fallback, &'a Directive<'t>);
+
+impl<'a, 't> Builder<'_, '_> {
     /// Reports global fallbacks that cannot be looked up.
     // compat: also such as a later line replaces
     pub(super) fn check_global_fallbacks(&mut self, ast: &Ast<'_>) {
-        for (row, family) in [(&FALLBACK, Family::Inet), (&FALLBACK6, Family::Inet6)] {
+        for (row, family) in [
+            (&FALLBACK, Family::Inet),
+            (&FALLBACK6, Family::Inet6),
+            (&FALLBACKSERVER, Family::Inet),
+            (&FALLBACKSERVER6, Family::Inet6),
+        ] {
             for directive in ast.judged().filter(|directive| directive.row == row) {
                 let found = Found::Line(directive.place.line);
                 let Some((_, server)) = self.fallback_host(directive, family, found) else {
@@ -35,16 +45,17 @@ impl Builder<'_, '_> {
                 if server.port.is_some_and(|port| !known(&port)) {
                     self.diagnostics.error(found, &directive.place, BAD_PORT);
                 }
+                self.weight_hazard(found, &directive.place, weight(server));
             }
         }
     }
 
-    fn fallback_host<'d, 't>(
+    fn fallback_host(
         &mut self,
-        directive: &'d Directive<'t>,
+        directive: &'a Directive<'t>,
         family: Family,
         found: Found,
-    ) -> Option<(IpAddr, &'d FallbackServer<'t>)> {
+    ) -> Option<(IpAddr, &'a FallbackServer<'t>)> {
         let server = fallback(directive)?;
         if let Some(host) = self.names.host(server.host, family) {
             return Some((host, server));
@@ -54,50 +65,74 @@ impl Builder<'_, '_> {
             "invalid {version} address or could not resolve for fallback server: {}",
             server.host
         );
-        self.diagnostics.error(found, &directive.place, text);
+        self.diagnostics.error(found, &directive.place, text).hint =
+            fallback_hint(server, family).map(Into::into);
         None
     }
 
-    /// The section's own fallback; its port name is one of the section's protocol.
-    pub(super) fn own_fallback<'d, 't>(
+    /// The section's own fallbacks; a port's name is one of the section's protocol.
+    pub(super) fn own_fallbacks(
         &mut self,
-        section: &'d Section<'t>,
-        lookup: Lookup<'d, 't>,
+        section: &'a Section<'t>,
         protocol: Option<Protocol>,
-    ) -> Option<OwnFallback<'d, 't>> {
+    ) -> Vec<OwnFallback<'a, 't>> {
         let family = super::family(section);
         let found = section.found();
-        let directive = lookup.own(family_directive(family, &FALLBACK, &FALLBACK6))?;
-        let (host, server) = self.fallback_host(directive, family, found)?;
-        let Some(written) = server.port else {
-            return Some(OwnFallback { server, host, port: None });
-        };
-        // compat: a firewall mark has no protocol, so no name is known for it
-        let is_name = !written.bytes().all(|byte| byte.is_ascii_digit());
-        let port =
-            if protocol.is_none() && is_name { None } else { self.names.port(written, protocol) };
-        if port.is_none() {
-            self.diagnostics.error(found, &directive.place, BAD_PORT);
+        let mut own = Vec::new();
+        for directive in fallbacks_of(&section.directives, family) {
+            let Some((host, server)) = self.fallback_host(directive, family, found) else {
+                continue;
+            };
+            // compat: a firewall mark has no protocol, so no name is known for it
+            let known = |written: &str| {
+                let is_name = !written.bytes().all(|byte| byte.is_ascii_digit());
+                if protocol.is_none() && is_name {
+                    None
+                } else {
+                    self.names.port(written, protocol)
+                }
+            };
+            let port = server.port.map(known);
+            if port == Some(None) {
+                self.diagnostics.error(found, &directive.place, BAD_PORT);
+            }
+            self.weight_hazard(found, &directive.place, weight(server));
+            own.push(OwnFallback { directive, server, host, port: port.flatten() });
         }
-        Some(OwnFallback { server, host, port })
+        own
     }
 
-    /// The fallback of a service: its own, else the global one of its family.
-    pub(super) fn fallback(
-        &self,
-        own: Option<OwnFallback<'_, '_>>,
-        lookup: Lookup<'_, '_>,
+    /// The fallbacks of a service: its own, else the global ones of its family.
+    pub(super) fn fallbacks(
+        &mut self,
+        section: &Section<'_>,
+        own: Vec<OwnFallback<'a, 't>>,
+        lookup: Lookup<'a, 't>,
         address: ServiceAddress,
-    ) -> Option<Fallback> {
-        let family = address.family();
-        if let Some(own) = own {
-            let port = own.port.unwrap_or(address.port());
-            return Some(server(own.host, port, own.server));
-        }
-        let directive = lookup.global(family_directive(family, &FALLBACK, &FALLBACK6))?;
+        real_servers: &[RealServer],
+    ) -> Vec<Fallback> {
+        let placed: Vec<Placed<'a, 't>> = if own.is_empty() {
+            fallbacks_of(lookup.global, address.family())
+                .filter_map(|directive| self.global_fallback(directive, address))
+                .collect()
+        } else {
+            let placed = |own: OwnFallback<'a, 't>| {
+                let port = own.port.unwrap_or(address.port());
+                (server(own.host, port, own.server), own.directive)
+            };
+            own.into_iter().map(placed).collect()
+        };
+        self.fallback_hazards(section.found(), &placed, address, real_servers);
+        placed.into_iter().map(|(fallback, _)| fallback).collect()
+    }
+
+    fn global_fallback(
+        &self,
+        directive: &'a Directive<'t>,
+        address: ServiceAddress,
+    ) -> Option<Placed<'a, 't>> {
         let global = fallback(directive)?;
-        let host = self.names.host(global.host, family)?;
-        let forwarding = method(global);
+        let host = self.names.host(global.host, address.family())?;
         let protocol = match address {
             ServiceAddress::Address { protocol, .. } => Some(protocol),
             ServiceAddress::Fwmark { .. } => None,
@@ -106,85 +141,66 @@ impl Builder<'_, '_> {
             self.names.port(port, protocol).or_else(|| self.names.port(port, None))
         });
         let port = match address {
-            ServiceAddress::Fwmark { .. } if forwarding != ForwardingMethod::Masq => 0,
+            ServiceAddress::Fwmark { .. } if method(global) != ForwardingMethod::Masq => 0,
             _ => named.unwrap_or(address.port()),
         };
-        Some(server(host, port, global))
+        Some((server(host, port, global), directive))
     }
 
-    pub(super) fn fallback_command(&self, lookup: Lookup<'_, '_>) -> Option<FallbackCommand> {
-        Some(FallbackCommand {
-            command: lookup.text(&FALLBACKCOMMAND)?.to_owned(),
-            retry: lookup.yes(&FALLBACKCOMMANDRETRY).unwrap_or(false),
-            timeout: lookup.seconds(&FALLBACKCOMMANDTIMEOUT).unwrap_or(Duration::from_secs(60)),
-        })
-    }
-
-    /// `fallbackminimum`, which must be reachable with the real servers there are.
-    pub(super) fn fallback_minimum(
+    /// Servers of `fallbackserver` that are listed otherwise than their writer may think, or that
+    /// take no connection. Of a `fallback` alone nothing is said.
+    fn fallback_hazards(
         &mut self,
-        section: &Section<'_>,
-        lookup: Lookup<'_, '_>,
-        real_servers: usize,
-    ) -> FallbackMinimum {
-        let Some(directive) = lookup.directive(&FALLBACKMINIMUM) else {
-            return FallbackMinimum::default();
-        };
-        let minimum = match directive.value {
-            Value::Number(count) => FallbackMinimum::Count(saturate(count)),
-            Value::Percent(percent) => FallbackMinimum::Percent(saturate(percent)),
-            _ => FallbackMinimum::default(),
-        };
-        let has_command = lookup.text(&FALLBACKCOMMAND).is_some();
-        if has_command && minimum.servers(real_servers) > real_servers.max(1) {
-            let text = format!(
-                "{} is larger than the number of real servers of the virtual service at line {} \
-                 ({real_servers})",
-                FALLBACKMINIMUM.name, section.place.line
-            );
-            self.diagnostics
-                .error(Found::After(section.end), &directive.place, text)
-                .hint("the service would never be announced; a percentage fits every service");
-        }
-        minimum
-    }
-
-    /// Refuses what tells when to run a command that there is not.
-    pub(super) fn check_command_directives(
-        &mut self,
-        sections: &[Section<'_>],
-        global: Lookup<'_, '_>,
+        found: Found,
+        fallbacks: &[Placed<'_, '_>],
+        address: ServiceAddress,
+        real_servers: &[RealServer],
     ) {
-        let mut some_section_has_command = sections.is_empty();
-        for section in sections {
-            let lookup = Lookup { own: &section.directives, ..global };
-            let has_command = lookup.directive(&FALLBACKCOMMAND).is_some();
-            some_section_has_command |= has_command;
-            if !has_command {
-                self.refuse_command_directives(&section.directives);
+        let Some((_, last)) = fallbacks.last().filter(|(_, it)| it.row.is_repeatable()) else {
+            return;
+        };
+        let mut lines: HashMap<DestinationAddress, usize> = HashMap::new();
+        let real: HashSet<DestinationAddress> =
+            real_servers.iter().map(|server| server.listed(address)).collect();
+        for (fallback, Directive { place, row, .. }) in fallbacks {
+            let listed = fallback.listed(address);
+            if let Some(before) = lines.insert(listed, place.line) {
+                let text = format!("{listed} is a fallback server already, at line {before}");
+                let hint = "the kernel lists it once, as the later line says";
+                self.diagnostics.note(found, place, text, hint);
+            }
+            if row.is_repeatable() && real.contains(&listed) {
+                let text = format!("{listed} is a real server of this service too");
+                let hint = "while all real servers are down, it gets connections all the same";
+                self.diagnostics.note(found, place, text, hint);
             }
         }
-        if !some_section_has_command && global.global(&FALLBACKCOMMAND).is_none() {
-            self.refuse_command_directives(global.global);
+        if fallbacks.iter().all(|(fallback, _)| fallback.weight == 0) {
+            let text = "all fallback servers of this service have weight 0";
+            let hint = "while no real server is up, nobody serves: give one of them a weight";
+            self.diagnostics.note(found, &last.place, text, hint);
         }
     }
+}
 
-    fn refuse_command_directives(&mut self, directives: &[Directive<'_>]) {
-        let rows = [
-            &FALLBACKCOMMANDRETRY,
-            &FALLBACKCOMMANDTIMEOUT,
-            &FALLBACKCOMMANDONSTOP,
-            &FALLBACKMINIMUM,
-            &FALLBACKHOLDDOWN,
-        ];
-        for directive in directives.iter().filter(|directive| rows.contains(&directive.row)) {
-            let found = Found::After(directive.place.line);
-            let text = format!("{} needs a fallbackcommand", directive.row.name);
-            self.diagnostics
-                .error(found, &directive.place, text)
-                .hint("set fallbackcommand in this section or as a global directive");
+/// What may be wrong with an address that is none.
+fn fallback_hint(written: &FallbackServer<'_>, family: Family) -> Option<&'static str> {
+    let is_method = |port: &str| ForwardingMethod::from_str(port).is_ok();
+    look_alike(written.host).or_else(|| match family {
+        _ if written.port.is_some_and(is_method) => {
+            Some("a blank belongs between the address and the forwarding method")
         }
-    }
+        Family::Inet if written.host.starts_with('[') => Some(
+            "an IPv6 fallback is a virtual6 section's, or global as fallback6 or fallbackserver6",
+        ),
+        Family::Inet6 if written.host.parse::<Ipv4Addr>().is_ok() => {
+            Some("an IPv4 fallback is a virtual section's, or global as fallback or fallbackserver")
+        }
+        Family::Inet6 if written.host.contains(':') => {
+            Some("an IPv6 address is written in brackets")
+        }
+        _ => None,
+    })
 }
 
 const BAD_PORT: &str = "invalid port for fallback server";
@@ -193,6 +209,23 @@ fn method(written: &FallbackServer<'_>) -> ForwardingMethod {
     written.forwarding.parse().unwrap_or_default()
 }
 
+fn weight(written: &FallbackServer<'_>) -> u32 {
+    written.weight.map_or(1, destination_weight)
+}
+
 fn server(host: IpAddr, port: u16, written: &FallbackServer<'_>) -> Fallback {
-    Fallback { address: SocketAddr::new(host, port), forwarding: method(written) }
+    let address = SocketAddr::new(host, port);
+    Fallback { address, forwarding: method(written), weight: weight(written) }
+}
+
+/// The lines of `fallback` and `fallbackserver` for a family, in this order.
+fn fallbacks_of<'a, 't>(
+    directives: &'a [Directive<'t>],
+    family: Family,
+) -> impl Iterator<Item = &'a Directive<'t>> {
+    let rows = match family {
+        Family::Inet => [&FALLBACK, &FALLBACKSERVER],
+        Family::Inet6 => [&FALLBACK6, &FALLBACKSERVER6],
+    };
+    rows.into_iter().flat_map(move |row| directives.iter().filter(move |it| it.row == row))
 }

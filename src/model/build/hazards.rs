@@ -3,9 +3,20 @@
 use super::Builder;
 use super::lookup::Lookup;
 use crate::config::{
-    HTTPMETHOD, LOGIN, NETMASK, OPS, PERSISTENT, RECEIVE, REQUEST, SERVICE, Section,
+    CHECKCERTIFICATE, CHECKCOMMAND, CHECKTYPE, HTTPMETHOD, LOGIN, NETMASK, OPS, PERSISTENT, Place,
+    RECEIVE, REQUEST, SCHEDULER, SERVICE, Section,
 };
-use crate::model::{Exchange, HttpMethod, Protocol, Service, ServiceAddress};
+use crate::model::{
+    Exchange, HttpMethod, Protocol, RealServer, Service, ServiceAddress, VirtualService,
+};
+
+/// The schedulers of Linux (net/netfilter/ipvs).
+pub(super) const SCHEDULERS: [&str; 14] =
+    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"];
+
+fn without_login(section: &Section<'_>, lookup: Lookup<'_, '_>) -> bool {
+    lookup.text(&LOGIN).is_none() && !section.is_broken(&LOGIN)
+}
 
 impl Builder<'_, '_> {
     /// Checks that cannot fail, cannot succeed, or no longer give the original's verdict.
@@ -23,7 +34,12 @@ impl Builder<'_, '_> {
         let all_have_strings =
             !section.real_servers.is_empty() && section.real_servers.iter().all(own_strings);
         let place = |row| lookup.place(row).unwrap_or(&section.place);
-        let without = |row| lookup.text(row).is_none() && !all_have_strings;
+        let without =
+            |row| lookup.text(row).is_none() && !all_have_strings && !section.is_broken(row);
+        // Of a service that was meant to be another nothing is said.
+        if section.is_broken(&SERVICE) {
+            return;
+        }
         let mut note = |row, text: &str, hint| {
             self.diagnostics.note(found, place(row), text, hint);
         };
@@ -38,7 +54,7 @@ impl Builder<'_, '_> {
                 "a dns check without receive never succeeds",
                 "set receive to what the answer must contain, or to \".\"",
             ),
-            Service::Pop | Service::Pops if lookup.text(&LOGIN).is_none() => note(
+            Service::Pop | Service::Pops if without_login(section, lookup) => note(
                 &SERVICE,
                 "without login, the server must greet to be up",
                 "the original ldirectord takes it to be up whatever it does",
@@ -49,7 +65,7 @@ impl Builder<'_, '_> {
                 "the original ldirectord takes it to be up whatever it does",
             ),
             Service::Mysql | Service::Pgsql | Service::Oracle
-                if lookup.text(&LOGIN).is_none() || without(&REQUEST) =>
+                if without_login(section, lookup) || without(&REQUEST) =>
             {
                 note(
                     &SERVICE,
@@ -72,6 +88,60 @@ impl Builder<'_, '_> {
                 );
             }
             _ => {}
+        }
+    }
+
+    /// Servers that are listed and take no connection.
+    pub(super) fn weight_hazards(&mut self, section: &Section<'_>, service: &VirtualService) {
+        let weightless = |server: &RealServer| server.weight == 0;
+        let has_fallback = !service.fallbacks.is_empty() || service.fallback_command.is_some();
+        let some = service.real_servers.iter().any(weightless);
+        if !has_fallback || !some || service.real_servers.iter().all(weightless) {
+            return;
+        }
+        let text = "a server of weight 0 that is up keeps the fallback out, and gets no connection";
+        let hint = "while all others are down, nobody serves: leave such a server out, or give it a weight";
+        self.diagnostics.note(section.found(), &section.place, text, hint);
+    }
+
+    /// Values that mean something else than their writer may think.
+    pub(super) fn value_hazards(&mut self, section: &Section<'_>, lookup: Lookup<'_, '_>) {
+        let found = section.found();
+        if let (Some(name), Some(place)) = (lookup.text(&SCHEDULER), lookup.place(&SCHEDULER))
+            && !SCHEDULERS.contains(&name)
+        {
+            let text = format!("{name} is none of the schedulers of Linux");
+            let hint = "the kernel refuses the service unless it has a module of this name";
+            self.diagnostics.note(found, place, text, hint);
+        }
+        if let (Some(command), Some(place)) =
+            (lookup.text(&CHECKCOMMAND), lookup.place(&CHECKCOMMAND))
+            && command.contains(char::is_whitespace)
+            && matches!(lookup.word(&CHECKTYPE), Some("external" | "external-perl"))
+        {
+            let text =
+                format!("\"{command}\" is taken as the name of one program, blanks included");
+            let hint = "checkcommand has no arguments: put them into a script";
+            self.diagnostics.note(found, place, text, hint);
+        }
+    }
+
+    /// A virtualhost that no TLS handshake can name (RFC 6066, section 3).
+    pub(super) fn server_name_hazard(
+        &mut self,
+        section: &Section<'_>,
+        exchange: &Exchange,
+        place: Option<&Place>,
+    ) {
+        let reads = exchange.service.row().directives;
+        let over_tls = reads.contains(&CHECKCERTIFICATE.name);
+        let (Some(host), Some(place), true) = (&exchange.virtual_host, place, over_tls) else {
+            return;
+        };
+        if exchange.server_name().is_none() {
+            let text = format!("{host} is not sent as the server name of TLS");
+            let hint = "a name is sent, an address or a wildcard is not";
+            self.diagnostics.note(section.found(), place, text, hint);
         }
     }
 

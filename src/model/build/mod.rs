@@ -1,8 +1,11 @@
 //! Syntax tree to model: names looked up, values inherited, defaults filled in.
 
 mod check;
+mod definition;
 mod exchange;
 mod fallback;
+mod fallback_command;
+mod hashing;
 mod hazards;
 mod lookup;
 mod names;
@@ -10,11 +13,11 @@ mod real_server;
 mod service;
 mod settings;
 
-use super::{Family, Model, Resolver, ServiceAddress};
-use crate::config::{Ast, Diagnostics, Row, Section, VIRTUAL6};
+use super::{Dialogue, Family, Model, Resolver, ServiceAddress};
+use crate::config::{Ast, Diagnostics, Section, VIRTUAL6};
 use lookup::Lookup;
 use names::Names;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Real servers that a configuration may come to: more than any has, and a bound on what a short file
 /// can make of itself by ranges.
@@ -32,14 +35,16 @@ pub fn build(ast: &Ast<'_>, resolver: &dyn Resolver) -> (Option<Model>, Diagnost
         interned: check::Interned::default(),
         addresses: HashSet::new(),
         real_servers: 0,
+        definitions: HashMap::new(),
     };
     let global = Lookup { own: &[], global: &ast.globals };
     builder.check_files(ast);
+    builder.check_definitions(ast);
     builder.check_global_fallbacks(ast);
     builder.check_command_directives(&ast.sections, global);
     let settings = builder.settings(ast, global);
     let sections = ast.sections.iter();
-    let services = sections.filter_map(|section| builder.service(section, global)).collect();
+    let services = sections.flat_map(|section| builder.services(section, global)).collect();
     let model = Some(Model { settings, services }).filter(|_| !builder.diagnostics.has_errors());
     (model, builder.diagnostics)
 }
@@ -51,15 +56,10 @@ struct Builder<'n, 'r> {
     interned: check::Interned,
     addresses: HashSet<ServiceAddress>,
     real_servers: usize,
+    /// Services of one's own that are used: the text of each, and what it says.
+    definitions: HashMap<String, (String, Dialogue)>,
 }
 
 fn family(section: &Section<'_>) -> Family {
     if *section.row == VIRTUAL6 { Family::Inet6 } else { Family::Inet }
-}
-
-fn family_directive(family: Family, inet: &'static Row, inet6: &'static Row) -> &'static Row {
-    match family {
-        Family::Inet => inet,
-        Family::Inet6 => inet6,
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::lookup::saturate;
 use super::{Builder, family};
-use crate::config::{Found, RealAddress, RealOptions, RealServer as Line, Section};
+use crate::config::{Found, Place, RealAddress, RealOptions, RealServer as Line, Section};
 use crate::model::{Family, ForwardingMethod, Thresholds};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -63,7 +63,8 @@ impl Builder<'_, '_> {
                 Some(parsed)
             }
             Err(text) => {
-                self.diagnostics.error(found, &line.place, text);
+                self.diagnostics.error(found, &line.place, text).hint =
+                    line.hint.or_else(|| other_family(section, line)).map(Into::into);
                 None
             }
         }
@@ -98,7 +99,7 @@ impl Builder<'_, '_> {
             hosts,
             port,
             forwarding,
-            weight: options.weight.map_or(1, |weight| saturate(weight).min(i32::MAX as u32)),
+            weight: options.weight.map_or(1, destination_weight),
             thresholds: thresholds(options),
             options,
         })
@@ -128,16 +129,21 @@ impl Builder<'_, '_> {
         Ok(Hosts::Range(from.to_bits(), to.to_bits()))
     }
 
+    /// Of a real server or a fallback.
+    pub(super) fn weight_hazard(&mut self, found: Found, place: &Place, weight: u32) {
+        if weight > WEIGHT_LIMIT {
+            let text = format!("weight {weight} is more than ipvsadm accepts");
+            self.diagnostics.note(found, place, text, "weights go up to 65535");
+        }
+    }
+
     fn real_server_hazards(&mut self, found: Found, parsed: &Parsed<'_, '_>) {
         let (place, options) = (&parsed.line.place, parsed.options);
         if let Some(skipped) = options.skipped {
             let text = format!("\"{skipped}\" in this real server's line has no meaning");
             self.diagnostics.note(found, place, text, "it is passed over");
         }
-        if parsed.weight > WEIGHT_LIMIT {
-            let text = format!("weight {} is more than ipvsadm accepts", parsed.weight);
-            self.diagnostics.note(found, place, text, "weights go up to 65535");
-        }
+        self.weight_hazard(found, place, parsed.weight);
         if options.lower.is_some_and(|lower| lower > u64::from(parsed.thresholds.lower)) {
             let text = "the lower threshold is not below an upper one and is left out";
             self.diagnostics.note(found, place, text, "ip_vs needs l: to be at most u:");
@@ -150,6 +156,25 @@ impl Builder<'_, '_> {
                         begins with /";
             self.diagnostics.note(found, place, text, hint);
         }
+    }
+}
+
+/// A weight as the kernel's table can have it.
+pub(super) fn destination_weight(written: u64) -> u32 {
+    saturate(written).min(i32::MAX as u32)
+}
+
+/// A server of the family that the section is not of.
+fn other_family(section: &Section<'_>, line: &Line<'_>) -> Option<&'static str> {
+    let host = line.address.as_ref()?.host;
+    match family(section) {
+        Family::Inet if host.contains(':') => {
+            Some("an IPv6 server belongs into a section virtual6, as real6")
+        }
+        Family::Inet6 if host.parse::<Ipv4Addr>().is_ok() => {
+            Some("an IPv4 server belongs into a section virtual, as real")
+        }
+        _ => None,
     }
 }
 

@@ -5,34 +5,76 @@ use super::lookup::Lookup;
 use super::{Builder, REAL_SERVERS_LIMIT, family};
 use crate::config::{
     CHECKINTERVAL, CLEANSTOP, FAILURECOUNT, FALLBACKCOMMANDONSTOP, FALLBACKHOLDDOWN, FORK, Found,
-    MONITORFILE, NETMASK, OPS, PERSISTENT, PROTOCOL, Place, QUIESCENT, READDQUIESCENT, RECONCILE,
-    RISECOUNT, SCHEDFLAGS, SCHEDULER, Section, Value, VirtualAddress,
+    MONITORFILE, NETMASK, OPS, PERSISTENT, PORTS, PROTOCOL, Place, QUIESCENT, READDQUIESCENT,
+    RECONCILE, RISECOUNT, SCHEDFLAGS, SCHEDULER, Section, Value, VirtualAddress,
 };
 use crate::model::resolver::inet_aton;
 use crate::model::{
     Family, Netmask, Persistence, Protocol, RealServer, SchedFlags, ServiceAddress, VirtualService,
+    listed_address,
 };
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 impl Builder<'_, '_> {
-    /// compat: what is looked up at the end of a section is looked up in the original's order:
-    /// fallback, address, real servers, and then whether the service is there already.
-    pub(super) fn service<'a, 't>(
+    /// The services of a section: one for the port of its address, and one for each of `ports`.
+    pub(super) fn services<'a, 't>(
         &mut self,
         section: &'a Section<'t>,
         global: Lookup<'a, 't>,
+    ) -> Vec<VirtualService> {
+        let Some(first) = self.service(section, global, None) else { return Vec::new() };
+        let mut services = vec![first];
+        let lookup = Lookup { own: &section.directives, ..global };
+        let Some(directive) = lookup.own(&PORTS) else { return services };
+        let Value::Ports(ranges) = &directive.value else { return services };
+        let ServiceAddress::Address { address, .. } = services[0].address else {
+            let text = "ports needs an address: a firewall mark has none";
+            self.diagnostics
+                .error(Found::After(section.end), &directive.place, text)
+                .hint("the mark is set for each of the ports, by nftables or iptables");
+            return services;
+        };
+        let mut known = HashSet::from([address.port()]);
+        for port in ranges.iter().flat_map(|&(first, last)| first..=last) {
+            if !known.insert(port) || self.diagnostics.has_errors() {
+                continue;
+            }
+            // What there is to say about the section has been said.
+            let said = std::mem::take(&mut self.diagnostics);
+            services.extend(self.service(section, global, Some(port)));
+            let more = std::mem::replace(&mut self.diagnostics, said);
+            self.diagnostics.append_errors(more);
+        }
+        services
+    }
+
+    /// The service of a section on the port of its address, or on another one.
+    ///
+    /// compat: what is looked up at the end of a section is looked up in the original's order:
+    /// fallback, address, real servers, and then whether the service is there already.
+    fn service<'a, 't>(
+        &mut self,
+        section: &'a Section<'t>,
+        global: Lookup<'a, 't>,
+        other_port: Option<u16>,
     ) -> Option<VirtualService> {
         let lookup = Lookup { own: &section.directives, ..global };
         let protocol = protocol(section, lookup);
-        let own_fallback = self.own_fallback(section, lookup, protocol);
-        let address = self.address(section, protocol)?;
+        let own_fallbacks = self.own_fallbacks(section, protocol);
+        let mut address = self.address(section, protocol)?;
+        if let (ServiceAddress::Address { address, .. }, Some(port)) = (&mut address, other_port) {
+            address.set_port(port);
+        }
         let checks = self.section_checks(section, lookup, address);
         self.check_certificate_directives(section, checks.service());
-        let real_servers = self.real_servers(section, &checks);
+        let real_servers = self.real_servers(section, address, &checks);
         self.refuse_duplicate(section, address);
         self.idle_directives(section, lookup, address);
+        self.value_hazards(section, lookup);
+        self.flag_hazards(section, lookup);
         let yes = |row, default| lookup.yes(row).unwrap_or(default);
         let service = VirtualService {
             address,
@@ -41,8 +83,8 @@ impl Builder<'_, '_> {
             sched_flags: self.sched_flags(section, lookup),
             persistence: self.persistence(section, lookup),
             one_packet: yes(&OPS, false) && protocol == Some(Protocol::Udp),
-            fallback: self.fallback(own_fallback, lookup, address),
-            fallback_command: self.fallback_command(lookup),
+            fallbacks: self.fallbacks(section, own_fallbacks, lookup, address, &real_servers),
+            fallback_command: self.fallback_command(lookup, section.found()),
             fallback_minimum: self.fallback_minimum(section, lookup, real_servers.len()),
             fallback_hold_down: lookup.seconds(&FALLBACKHOLDDOWN).unwrap_or_default(),
             fallback_command_on_stop: yes(&FALLBACKCOMMANDONSTOP, false),
@@ -57,6 +99,8 @@ impl Builder<'_, '_> {
             alert: self.alert(lookup),
             monitor_file: lookup.text(&MONITORFILE).map(PathBuf::from),
         };
+        self.weight_hazards(section, &service);
+        self.hashing_hazards(section, lookup, &service);
         Some(service)
     }
 
@@ -100,11 +144,12 @@ impl Builder<'_, '_> {
                 None
             }
             _ => {
-                self.diagnostics.error(
-                    found,
-                    &section.place,
-                    "invalid address for virtual service",
-                );
+                let text = "invalid address for virtual service";
+                let error = self.diagnostics.error(found, &section.place, text);
+                let is_part = |byte: u8| byte.is_ascii_digit() || byte == b'-';
+                if port.contains('-') && port.bytes().all(is_part) {
+                    error.hint("one port stands here; ports takes more, and ranges of them");
+                }
                 None
             }
         }
@@ -121,8 +166,14 @@ impl Builder<'_, '_> {
             .hint("an earlier section has the same address, port and protocol");
     }
 
-    fn real_servers(&mut self, section: &Section<'_>, checks: &SectionChecks) -> Vec<RealServer> {
-        let mut real_servers = Vec::with_capacity(section.real_servers.len());
+    fn real_servers(
+        &mut self,
+        section: &Section<'_>,
+        address: ServiceAddress,
+        checks: &SectionChecks,
+    ) -> Vec<RealServer> {
+        let mut real_servers: Vec<RealServer> = Vec::with_capacity(section.real_servers.len());
+        let mut lines: HashMap<SocketAddr, usize> = HashMap::new();
         for line in &section.real_servers {
             let Some(parsed) = self.real_server(section, line) else { continue };
             self.real_servers += parsed.hosts.count();
@@ -132,6 +183,19 @@ impl Builder<'_, '_> {
                 return real_servers;
             }
             let server_checks = self.real_server_checks(section, checks, &parsed);
+            let listed = |host| {
+                listed_address(address, SocketAddr::new(host, parsed.port), parsed.forwarding)
+            };
+            let mut known = None;
+            for host in parsed.hosts.iter() {
+                let first = *lines.entry(listed(host)).or_insert(line.place.line);
+                known = known.or((first != line.place.line).then_some((listed(host), first)));
+            }
+            if let Some((server, first)) = known {
+                let text = format!("{server} is in this section already, at line {first}");
+                let hint = "the kernel lists it once";
+                self.diagnostics.note(section.found(), &line.place, text, hint);
+            }
             real_servers.extend(parsed.hosts.iter().map(|host| {
                 let address = SocketAddr::new(host, parsed.port);
                 RealServer {

@@ -3,9 +3,9 @@
 use super::Builder;
 use super::lookup::{Lookup, seconds};
 use crate::config::{
-    AUTORELOAD, Ast, CALLBACK, CHECKINTERVAL, COMMENT, Directive, EMAILALERT, EMAILALERTFREQ,
-    EMAILALERTFROM, EMAILALERTSTATUS, FORK, Found, LOGFILE, MAINTENANCEDIR, MONITORFILE,
-    SERVICENAME, SMTP, SUPERVISED, Value,
+    AUTORELOAD, Ast, CALLBACK, CHECKINTERVAL, COMMENT, CONTROLGROUP, Directive, EMAILALERT,
+    EMAILALERTFREQ, EMAILALERTFROM, EMAILALERTSTATUS, FACILITIES, FORK, Found, LOGFILE,
+    MAINTENANCEDIR, MONITORFILE, Place, SERVICENAME, SMTP, SUPERVISED, Value, look_alike,
 };
 use crate::model::{AlertPolicy, LogTarget, Settings, StatusSet};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,19 @@ impl Builder<'_, '_> {
             fork: global.yes(&FORK).unwrap_or(default.fork),
             maintenance_dir: global.text(&MAINTENANCEDIR).map(PathBuf::from),
             execute: execute(&ast.executes),
+            control_group: self.control_group(global),
+        }
+    }
+
+    fn control_group(&mut self, global: Lookup<'_, '_>) -> Option<u32> {
+        let (name, place) = (global.text(&CONTROLGROUP)?, global.place(&CONTROLGROUP)?);
+        match self.resolver.group(name) {
+            Ok(group) => Some(group),
+            Err(error) => {
+                let text = format!("{}: {name}: {error}", CONTROLGROUP.error);
+                self.diagnostics.error(Found::Line(place.line), place, text);
+                None
+            }
         }
     }
 
@@ -40,8 +53,11 @@ impl Builder<'_, '_> {
         let sections = ast.sections.iter().flat_map(|section| &section.directives);
         for directive in ast.judged().chain(sections) {
             let (row, Value::Text(path)) = (directive.row, &directive.value) else { continue };
-            // A log that is no path is a syslog facility.
-            if *row != MONITORFILE && !(*row == LOGFILE && path.starts_with('/')) {
+            if *row == LOGFILE && !path.is_empty() && !path.starts_with('/') {
+                self.check_facility(&directive.place, path);
+                continue;
+            }
+            if *row != MONITORFILE && *row != LOGFILE {
                 continue;
             }
             let Err(cause) = self.resolver.appendable(Path::new(path.as_ref())) else { continue };
@@ -52,6 +68,24 @@ impl Builder<'_, '_> {
             };
             self.diagnostics.error(Found::Line(directive.place.line), &directive.place, text);
         }
+    }
+
+    /// A log that is no path is a syslog facility. A misspelt path would be one too, and the log be lost.
+    fn check_facility(&mut self, place: &Place, name: &str) {
+        let word = name.to_ascii_lowercase();
+        let word = word.strip_prefix("log_").unwrap_or(&word);
+        if FACILITIES.contains(&word) && !word.is_empty() {
+            return;
+        }
+        let text = format!("logfile is neither a path nor a syslog facility: {name}");
+        let hint = match look_alike(name) {
+            Some(odd) => odd,
+            None if name.contains('/') => "a path begins with /",
+            None => {
+                "a path begins with /; facilities are daemon, user, local0 to local7 and others"
+            }
+        };
+        self.diagnostics.error(Found::Line(place.line), place, text).hint(hint);
     }
 
     pub(super) fn alert(&self, lookup: Lookup<'_, '_>) -> AlertPolicy {

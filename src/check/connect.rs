@@ -1,10 +1,15 @@
 //! What a check talks over: the dialer's connection, TLS on top of it, or a UDP socket.
 
-use super::{Deadline, Failure, TimedStream, tls};
+use super::tls::{self, TlsStream};
+use super::transcript::{self, Seen};
+use super::{Deadline, Failure, TimedStream};
 use crate::model::Exchange;
-use openssl::ssl::SslStream;
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// What a negotiate check is given.
 #[derive(Debug)]
@@ -35,7 +40,7 @@ impl Probe<'_> {
     ///
     /// # Errors
     /// As [`tcp`] and [`tls::connect`].
-    pub(super) fn tls(&mut self) -> Result<SslStream<TimedStream>, Failure> {
+    pub(super) fn tls(&mut self) -> Result<TlsStream, Failure> {
         let name = tls::server_name(self.exchange, self.target.ip());
         tls::connect(self.tcp()?, self.exchange, &name)
     }
@@ -43,14 +48,15 @@ impl Probe<'_> {
     /// A UDP socket that speaks with the target only.
     ///
     /// # Errors
-    /// When there is no route.
+    /// When there is no route, or no socket to be had.
     pub(super) fn udp(&self) -> Result<UdpSocket, Failure> {
         let local: SocketAddr = match self.target {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let socket = UdpSocket::bind(local)?;
-        socket.connect(self.target)?;
+        let socket = UdpSocket::bind(local).map_err(Failure::local)?;
+        transcript::tell(|| Seen::Udp(self.target));
+        socket.connect(self.target).map_err(Failure::not_connected)?;
         Ok(socket)
     }
 }
@@ -58,13 +64,37 @@ impl Probe<'_> {
 /// Connects within the deadline.
 ///
 /// # Errors
-/// [`Failure::ConnectTimedOut`], [`Failure::Refused`], [`Failure::Unreachable`], [`Failure::Io`].
+/// [`Failure::ConnectTimedOut`], [`Failure::Refused`], [`Failure::Unreachable`], [`Failure::Io`],
+/// [`Failure::Local`].
 pub(super) fn tcp(target: SocketAddr, deadline: Deadline) -> Result<TimedStream, Failure> {
-    let connected = deadline.remaining().and_then(|left| TcpStream::connect_timeout(&target, left));
+    transcript::tell(|| Seen::Connecting(target));
+    let stream = TimedStream::new(begin(target)?.into(), deadline);
+    let connected = stream.wait(PollFlags::POLLOUT).and_then(|()| stream.tcp().take_error());
     match connected {
-        Ok(stream) => Ok(TimedStream::new(stream, deadline)),
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Failure::ConnectTimedOut),
-        Err(error) => Err(error.into()),
+        Ok(None) => {
+            transcript::tell(|| Seen::Connected { from: stream.tcp().local_addr().ok() });
+            Ok(stream)
+        }
+        Err(error) | Ok(Some(error)) => Err(match error.kind() {
+            io::ErrorKind::TimedOut => Failure::ConnectTimedOut,
+            _ => error.into(),
+        }),
+    }
+}
+
+/// Begins to connect; the socket does not block.
+///
+/// # Errors
+/// As [`tcp`], but for what the network has to say.
+pub fn begin(target: SocketAddr) -> Result<OwnedFd, Failure> {
+    let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(family, SockType::Stream, flags, None)
+        .map_err(|error| Failure::local(error.into()))?;
+    match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
+        Err(Errno::ETIMEDOUT) => Err(Failure::ConnectTimedOut),
+        Err(error) => Err(Failure::not_connected(error.into())),
     }
 }
 

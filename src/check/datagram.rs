@@ -1,6 +1,9 @@
 //! One question and its answer over UDP: dns, ntp, radius, sip.
 
+use super::ours::errno;
+use super::transcript;
 use super::{Deadline, Failure};
+use nix::errno::Errno;
 use std::io;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -37,7 +40,7 @@ pub(super) fn ask<T>(
     let mut buffer = vec![0; ANSWER_LIMIT];
     let mut suspicion = None;
     let mut pause = FIRST_REPEAT;
-    socket.send(question)?;
+    send(socket, question)?;
     let mut repeat_at = Instant::now() + pause;
     loop {
         let Ok(left) = deadline.remaining() else {
@@ -45,7 +48,7 @@ pub(super) fn ask<T>(
         };
         let until_repeat = repeat_at.saturating_duration_since(Instant::now());
         if until_repeat.is_zero() {
-            socket.send(question)?;
+            send(socket, question)?;
             pause *= 2;
             repeat_at += pause;
             continue;
@@ -56,11 +59,27 @@ pub(super) fn ask<T>(
             Err(error) if is_pause(&error) => continue,
             Err(error) => return Err(error.into()),
         };
+        transcript::received_datagram(&buffer[..length]);
         match judge(&buffer[..length]) {
             Heard::Answer(answer) => return Ok(answer),
             Heard::Stray => {}
             Heard::Suspect(failure) => suspicion = Some(failure),
         }
+    }
+}
+
+fn send(socket: &UdpSocket, question: &[u8]) -> Result<(), Failure> {
+    socket.send(question).map_err(not_sent)?;
+    transcript::sent_datagram(question);
+    Ok(())
+}
+
+/// A packet filter of this machine lets nothing through to the server, neither what is forwarded:
+/// over TCP the connect would time out.
+fn not_sent(error: io::Error) -> Failure {
+    match errno(&error) {
+        Some(Errno::EPERM) => Failure::Io(error.to_string()),
+        _ => error.into(),
     }
 }
 
@@ -72,11 +91,11 @@ fn is_pause(error: &io::Error) -> bool {
 /// Bytes that nobody can guess: message identifiers and authenticators.
 ///
 /// # Errors
-/// [`Failure::Internal`] if the machine has no randomness to give.
+/// [`Failure::Local`] if the machine has no randomness to give.
 pub(super) fn nonce<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     openssl::rand::rand_bytes(&mut bytes)
-        .map_err(|error| Failure::Internal(format!("no random bytes: {error}")))?;
+        .map_err(|error| Failure::Local(format!("no random bytes: {error}")))?;
     Ok(bytes)
 }
 

@@ -1,12 +1,15 @@
 //! One deadline per check, spent by every step.
 
 use super::Failure;
+use super::ours::is_want;
+use super::transcript;
+use crate::wait::ready;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, recv, send};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// Stands for a timeout beyond what the clock can hold.
@@ -54,12 +57,14 @@ impl Deadline {
 pub struct TimedStream {
     stream: TcpStream,
     deadline: Deadline,
+    /// What goes over it is TLS's own.
+    sealed: bool,
 }
 
 impl TimedStream {
     /// Binds a connected stream to a deadline.
     pub fn new(stream: TcpStream, deadline: Deadline) -> Self {
-        Self { stream, deadline }
+        Self { stream, deadline, sealed: false }
     }
 
     /// The stream itself, for addresses and for shutting down one direction.
@@ -72,17 +77,17 @@ impl TimedStream {
         self.deadline
     }
 
+    /// The same for TLS, which tells itself what is said over it.
+    pub(super) fn sealed(self) -> Self {
+        Self { sealed: true, ..self }
+    }
+
     /// Returns when the socket is ready, or has failed.
-    fn wait(&self, events: PollFlags) -> io::Result<()> {
-        loop {
-            // Rounded up: waking before the deadline would only mean waiting again.
-            let left = self.deadline.remaining()? + Duration::from_millis(1);
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(self.stream.as_fd(), events)], timeout) {
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
+    pub(super) fn wait(&self, events: PollFlags) -> io::Result<()> {
+        if ready(&self.stream, events, self.deadline.0)? {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::TimedOut.into())
         }
     }
 }
@@ -94,7 +99,13 @@ impl Read for TimedStream {
             self.wait(PollFlags::POLLIN)?;
             match recv(self.stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
-                result => return Ok(result?),
+                result => {
+                    let count = result?;
+                    if !self.sealed {
+                        transcript::received(&buffer[..count]);
+                    }
+                    return Ok(count);
+                }
             }
         }
     }
@@ -109,7 +120,13 @@ impl Write for TimedStream {
             match send(self.stream.as_raw_fd(), buffer, flags) {
                 Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
-                result => return Ok(result?),
+                result => {
+                    let count = result?;
+                    if !self.sealed {
+                        transcript::sent(&buffer[..count]);
+                    }
+                    return Ok(count);
+                }
             }
         }
     }
@@ -119,17 +136,10 @@ impl Write for TimedStream {
     }
 }
 
-/// Whether an error is this machine's own want, not the server's or the network's. Port exhaustion
-/// is not among them: its errno is also that of an interface without an address.
-fn is_local(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
-}
-
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if is_local(&error) {
-            return Self::Local(error.to_string());
+        if is_want(&error) {
+            return Self::local(error);
         }
         match error.kind() {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::TimedOut,

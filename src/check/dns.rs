@@ -8,6 +8,8 @@
 
 use super::connect::Probe;
 use super::datagram::{Heard, ask, nonce};
+use super::ours::is_want;
+use super::transcript::search;
 use super::{Deadline, Failure};
 use crate::model::{Pattern, Transport};
 use simple_dns::rdata::{RData, TXT};
@@ -34,7 +36,7 @@ pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
         .ok_or(Failure::Config("service=dns needs receive: without it nothing matches".into()))?;
     let asked = Asked::parse(&probe.exchange.request)?;
     let mut outcome = Err(Failure::Empty);
-    for name in asked.full_names(|| search_list(Path::new("/etc/resolv.conf"))) {
+    for name in asked.full_names(|| search_list(Path::new("/etc/resolv.conf")))? {
         let query = Query::new(&name, asked.kind)?;
         outcome = answer(&mut probe, &query)
             .and_then(|answer| query.records(&answer))
@@ -125,16 +127,19 @@ impl Asked {
     }
 
     /// The names to ask for, in order: the name itself if it has a dot, else completed.
-    fn full_names(&self, search_list: impl FnOnce() -> Vec<String>) -> Vec<String> {
-        let itself = || vec![self.name.clone()];
+    fn full_names(
+        &self,
+        search_list: impl FnOnce() -> Result<Vec<String>, Failure>,
+    ) -> Result<Vec<String>, Failure> {
+        let itself = || Ok(vec![self.name.clone()]);
         if self.name.is_empty() || self.name.contains('.') {
             return itself();
         }
-        let domains = search_list();
+        let domains = search_list()?;
         if domains.is_empty() {
             return itself();
         }
-        domains.iter().map(|domain| format!("{}.{domain}", self.name)).collect()
+        Ok(domains.iter().map(|domain| format!("{}.{domain}", self.name)).collect())
     }
 }
 
@@ -156,11 +161,15 @@ fn reverse_name(address: IpAddr) -> String {
 }
 
 /// The domains that complete a name without a dot; empty if there are none.
-fn search_list(file: &Path) -> Vec<String> {
+fn search_list(file: &Path) -> Result<Vec<String>, Failure> {
     let mut text = Vec::new();
     let read =
         File::open(file).and_then(|file| file.take(RESOLV_CONF_LIMIT).read_to_end(&mut text));
-    read.map(|_| search_domains(&String::from_utf8_lossy(&text))).unwrap_or_default()
+    match read {
+        Ok(_) => Ok(search_domains(&String::from_utf8_lossy(&text))),
+        Err(error) if is_want(&error) => Err(error.into()),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 /// resolv.conf(5): the last of `search` and `domain` counts.
@@ -284,7 +293,7 @@ impl Query {
 /// Whether a record matches.
 fn find(records: &[Vec<u8>], pattern: &Pattern, deadline: Deadline) -> Result<(), Failure> {
     for text in records {
-        if pattern.is_match(text) {
+        if search(pattern, text) {
             return Ok(());
         }
         // There may be hundreds, and a pattern may take its time with each.
@@ -380,13 +389,13 @@ mod tests {
 
     #[test]
     fn only_a_name_without_a_dot_is_completed() {
-        let list = || vec!["a.example".to_owned(), "b.example".to_owned()];
-        let names = |request: &str| Asked::parse(request).unwrap().full_names(list);
+        let list = || Ok(vec!["a.example".to_owned(), "b.example".to_owned()]);
+        let names = |request: &str| Asked::parse(request).unwrap().full_names(list).unwrap();
         assert_eq!(names("/www"), ["www.a.example", "www.b.example"]);
         assert_eq!(names("/www."), ["www."]);
         assert_eq!(names("/www.example"), ["www.example"]);
         assert_eq!(names("/"), [""]);
-        assert_eq!(Asked::parse("/www").unwrap().full_names(Vec::new), ["www"]);
+        assert_eq!(Asked::parse("/www").unwrap().full_names(|| Ok(Vec::new())).unwrap(), ["www"]);
     }
 
     #[test]

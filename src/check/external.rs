@@ -4,7 +4,7 @@
 //! process group, in `/`, with `/dev/null` for input and output. At the deadline the whole group
 //! is ended, with SIGTERM first.
 
-use super::{Deadline, Failure};
+use super::{Deadline, Failure, transcript};
 use crate::model::Script;
 use crate::process::{self, Ending, Limits};
 use std::io;
@@ -17,22 +17,27 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// Runs the check. `timeout` is the one of the configuration, for the log.
 ///
 /// # Errors
-/// [`Failure::Exit`], [`Failure::Signal`], [`Failure::Exec`], [`Failure::TimedOut`].
+/// [`Failure::Exit`], [`Failure::Signal`], [`Failure::Exec`], [`Failure::TimedOut`], [`Failure::Local`].
 pub(super) fn check(script: &Script, timeout: Duration, deadline: Deadline) -> Result<(), Failure> {
     // compat: command and arguments are one word each, so arguments written in checkcommand are
     // part of the file's name (spec 4.7, K4)
     let mut command = Command::new(&script.command);
     command.args(&script.arguments).current_dir("/");
-    run(&mut command, deadline).inspect_err(|failure| log_failure(script, timeout, failure))
+    run(&mut command, script, deadline).inspect_err(|failure| log_failure(script, timeout, failure))
 }
 
-/// Runs a command for its exit status.
+/// Runs a command as the script's user for its exit status.
 ///
 /// # Errors
 /// As [`check`].
-pub(super) fn run(command: &mut Command, deadline: Deadline) -> Result<(), Failure> {
+pub(super) fn run(
+    command: &mut Command,
+    script: &Script,
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    transcript::command(command, script.user.as_deref());
     let limits = Limits { timeout: deadline.remaining()?, grace: GRACE };
-    verdict(process::run(command, limits))
+    verdict(process::run_as(command, script.user.as_deref(), limits, |_| {}))
 }
 
 /// What the end of a command means.
@@ -42,14 +47,8 @@ pub(super) fn verdict(ending: io::Result<Ending>) -> Result<(), Failure> {
         Ok(Ending::Exited(status)) => Err(Failure::Exit(status)),
         Ok(Ending::Signalled(signal)) => Err(Failure::Signal(signal)),
         Ok(Ending::TimedOut) => Err(Failure::TimedOut),
-        Err(error) => Err(Failure::Exec(strerror(&error))),
+        Err(error) => Err(Failure::not_started("", &error)),
     }
-}
-
-/// The system's words alone, as the original logs them.
-fn strerror(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// The original's two log lines about external checks (spec 4.7).
@@ -79,5 +78,7 @@ mod tests {
         assert_eq!(verdict(Ok(Ending::TimedOut)), Err(Failure::TimedOut));
         let missing = io::Error::from_raw_os_error(2);
         assert_eq!(verdict(Err(missing)), Err(Failure::Exec("No such file or directory".into())));
+        let no_process = io::Error::from_raw_os_error(11);
+        assert!(matches!(verdict(Err(no_process)), Err(Failure::Local(_))));
     }
 }

@@ -5,6 +5,7 @@
 
 use super::connect::{self, Probe};
 use super::line::{Lines, Reply};
+use super::transcript::{search, secret};
 use super::{Failure, TimedStream};
 use crate::model::Exchange;
 use std::io::Read;
@@ -22,8 +23,11 @@ pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
     control.log_in(probe.exchange)?;
     if let Some(pattern) = &probe.exchange.receive {
         let file = control.fetch(&probe.exchange.request, &probe)?;
-        if !pattern.is_match(&file) {
-            return Err(Failure::Mismatch(Failure::text(&file)));
+        if !search(pattern, &file) {
+            return Err(match file.len() {
+                length if length as u64 >= FILE_LIMIT => Failure::MismatchSoFar(length),
+                _ => Failure::Mismatch(Failure::text(&file)),
+            });
         }
     }
     // A courtesy; what is answered changes nothing.
@@ -55,7 +59,7 @@ impl Control {
         }
         let mut reply = self.command(&format!("USER {}", exchange.login))?;
         if reply.code == 331 {
-            reply = self.command(&format!("PASS {}", exchange.passwd))?;
+            reply = self.command(&format!("PASS {}", secret(exchange.passwd.as_str())))?;
         }
         if reply.is_success() { Ok(()) } else { Err(Failure::LoginRefused(reply.to_string())) }
     }

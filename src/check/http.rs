@@ -8,6 +8,7 @@ mod url;
 mod wire;
 
 use super::connect::{self, Probe};
+use super::transcript::search;
 use super::{CheckOutcome, Failure, TimedStream, tls};
 use crate::model::{Exchange, HttpMethod, Service};
 use std::fmt::Debug;
@@ -67,9 +68,10 @@ fn judge(exchange: &Exchange, answer: Result<Answer, Failure>) -> CheckOutcome {
         return CheckOutcome::Down(Failure::Status { code: answer.status, phrase: answer.phrase });
     }
     match &exchange.receive {
-        Some(pattern) if !pattern.is_match(&answer.body) => {
-            CheckOutcome::Down(Failure::Mismatch(Failure::verbatim(&answer.body)))
-        }
+        Some(pattern) if !search(pattern, &answer.body) => CheckOutcome::Down(match answer.body {
+            body if body.len() >= BODY_LIMIT => Failure::MismatchSoFar(body.len()),
+            body => Failure::Mismatch(Failure::verbatim(&body)),
+        }),
         _ => CheckOutcome::up_with(format!("{} {}", answer.status, answer.phrase)),
     }
 }
@@ -127,5 +129,30 @@ fn connection(probe: &mut Probe<'_>, url: &Url, proxied: bool) -> Result<TimedSt
     match dialled {
         Some(stream) if address == probe.target => Ok(TimedStream::new(stream, probe.deadline)),
         _ => connect::tcp(address, probe.deadline),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::exchange;
+    use crate::model::Pattern;
+
+    #[test]
+    fn a_pattern_not_found_in_a_body_that_was_cut_says_where_reading_stopped() {
+        let receive = Some(Pattern::new("OK").expect("a pattern"));
+        let http = Exchange { receive, ..exchange(Service::Http) };
+        for (length, words) in [
+            (BODY_LIMIT - 1, "answer does not match receive"),
+            (
+                BODY_LIMIT,
+                "answer does not match receive in its first 1048576 bytes, where reading stopped",
+            ),
+        ] {
+            let body = vec![b'x'; length];
+            let answer = Answer { status: 200, phrase: "OK".to_owned(), location: None, body };
+            let CheckOutcome::Down(failure) = judge(&http, Ok(answer)) else { panic!("{length}") };
+            assert_eq!(failure.to_string(), words);
+        }
     }
 }

@@ -5,6 +5,7 @@
 use super::Failure;
 use super::connect::Probe;
 use super::line::Lines;
+use super::transcript::secret;
 use crate::model::{Exchange, Service};
 use std::io::{Read, Write};
 
@@ -48,7 +49,9 @@ fn log_in<S: Read + Write>(
         append_string(lines, &mut command, login)?;
     }
     command.push(b' ');
-    append_string(lines, &mut command, password)?;
+    // As it may be quoted.
+    secret(&password.replace('\\', "\\\\").replace('"', "\\\""));
+    append_string(lines, &mut command, secret(password))?;
     command.extend_from_slice(b"\r\n");
     lines.send(command)?;
     match completion(lines, "0")? {

@@ -5,6 +5,7 @@
 //! and `passwd` if both are given, else anonymous.
 
 use super::connect::Probe;
+use super::transcript::{search, secret};
 use super::{CheckOutcome, Failure};
 use crate::model::{Exchange, Service};
 use bytes::BytesMut;
@@ -50,7 +51,7 @@ pub(super) fn talk<S: Read + Write>(mut stream: S, exchange: &Exchange) -> Resul
     // A courtesy (section 4.3): the server hears that we leave.
     let _ = stream.write_all(&message(SEARCH_ID + 1, primitive(TagClass::Application, 2, b"")));
     match &exchange.receive {
-        Some(pattern) if !pattern.is_match(&name) => Err(Failure::Mismatch(Failure::text(&name))),
+        Some(pattern) if !search(pattern, &name) => Err(Failure::Mismatch(Failure::text(&name))),
         _ => Ok(()),
     }
 }
@@ -80,7 +81,7 @@ fn bind_request(login: &str, password: &str) -> Vec<u8> {
     let operation = vec![
         integer(3),
         octets(login),
-        primitive(TagClass::Context, 0, password.as_bytes()), // simple
+        primitive(TagClass::Context, 0, secret(password.as_bytes())), // simple
     ];
     message(BIND_ID, constructed(TagClass::Application, 0, operation))
 }

@@ -11,19 +11,23 @@
 mod connect;
 mod datagram;
 mod deadline;
+mod dialogue;
 pub mod dns;
 mod external;
 pub mod ftp;
+mod handshake;
 mod http;
 pub mod imap;
 pub mod ldap;
 mod line;
+mod lookup;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod nntp;
 pub mod ntp;
 #[cfg(feature = "oracle")]
 mod oracle;
+mod ours;
 mod outcome;
 mod perl;
 pub mod pgsql;
@@ -36,10 +40,13 @@ mod simpletcp;
 pub mod sip;
 mod smtp;
 mod sql;
-mod tls;
+pub mod tls;
+pub mod transcript;
 
+pub use connect::begin as begin_connect;
 pub use datagram::Heard;
 pub use deadline::{Deadline, TimedStream};
+pub use lookup::{LookUps, Unresolved};
 pub use outcome::{CheckOutcome, Failure, Note};
 
 use crate::model::{CheckMethod, CheckPlan, Exchange, Service, Step, Transport};
@@ -177,6 +184,7 @@ fn negotiate(probe: Probe<'_>) -> CheckOutcome {
         Service::Oracle => oracle::check(probe).into(),
         #[cfg(not(feature = "oracle"))]
         Service::Oracle => not_built_in(service),
+        Service::Own => dialogue::check(probe).into(),
         Service::Pgsql => pgsql::check(probe).into(),
         Service::Pop | Service::Pops => pop::check(probe).into(),
         Service::Radius => radius::check(probe).into(),
@@ -198,6 +206,7 @@ where
         #[cfg(feature = "mysql")]
         Service::Mysql => mysql::talk(stream, exchange, "SELECT 1"),
         Service::Nntp => nntp::talk(stream),
+        Service::Own => dialogue::talk(stream, exchange, Deadline::after(Duration::from_secs(60))),
         Service::Pgsql => pgsql::talk(stream, exchange, "SELECT 1").map_err(Failure::from),
         Service::Pop | Service::Pops => pop::talk(stream, exchange),
         Service::Simpletcp => {

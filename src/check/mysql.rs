@@ -8,6 +8,7 @@
 use super::Failure;
 use super::connect::Probe;
 use super::sql::{MESSAGE_LIMIT, TOTAL_LIMIT, statement};
+use super::transcript::secret;
 use crate::model::Exchange;
 use mysql_common::auth::plugins::{AuthProc, ChallengeResponsePlugin, Context};
 use mysql_common::constants::CapabilityFlags;
@@ -146,7 +147,7 @@ fn log_in<S: Read + Write>(server: &mut Server<S>, exchange: &Exchange) -> Resul
     let mut method = procedure(&plugin)?;
     let answer = method.run(&login, &nonce).map_err(no_login)?;
     let response = HandshakeResponse::new(
-        answer.data(),
+        answer.data().map(secret),
         greeting.server_version_parsed().unwrap_or_default(),
         Some(exchange.login.as_bytes()),
         (!exchange.database.is_empty()).then_some(exchange.database.as_bytes()),
@@ -173,7 +174,7 @@ fn log_in<S: Read + Write>(server: &mut Server<S>, exchange: &Exchange) -> Resul
             _ => return Err(malformed()),
         };
         if let Some(data) = answer.map_err(no_login)?.data() {
-            server.send(data)?;
+            server.send(secret(data))?;
         }
     }
     Err(Failure::Protocol("a login without end".into()))

@@ -14,14 +14,14 @@
 
 use super::connect::Probe;
 use super::sql::statement;
-use super::{Deadline, Failure};
+use super::{Deadline, Failure, transcript};
 use crate::model::Exchange;
-use crate::process;
+use crate::process::{self, Ending, Limits};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// The helper's name.
@@ -61,23 +61,19 @@ fn run(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
+    transcript::command(&command, None);
     let mut child = process::spawn(&mut command)
-        .map_err(|error| Failure::Exec(format!("{}: {error}", helper.display())))?;
-    if let Some(mut pipe) = child.stdin.take() {
+        .map_err(|error| Failure::not_started(&format!("{}: ", helper.display()), &error))?;
+    if let Some(pipe) = child.take_stdin() {
         // A helper that has ended already says so by its exit status.
-        let _ = pipe.write_all(input.as_bytes());
+        let _ = process::feed(pipe, input.as_bytes(), deadline.instant());
     }
-    match deadline.remaining().and_then(|left| process::ends_within(&child, left)) {
-        Ok(true) => {
-            let words = words(&mut child);
-            let status = child.wait()?;
-            verdict(status.code(), words)
-        }
-        outcome => {
-            process::end(&mut child, GRACE)?;
-            outcome?;
-            Err(Failure::TimedOut)
-        }
+    let stdout = child.take_stdout();
+    let timeout = deadline.remaining().unwrap_or_default();
+    match child.finish(Limits { timeout, grace: GRACE })? {
+        Ending::Exited(status) => verdict(Some(status), words(stdout)),
+        Ending::Signalled(_) => verdict(None, String::new()),
+        Ending::TimedOut => Err(Failure::TimedOut),
     }
 }
 
@@ -92,9 +88,9 @@ fn input(exchange: &Exchange) -> Result<String, Failure> {
 
 /// What the helper has written by the time it ended; something that it left running may hold the
 /// pipe open, so this does not wait for the end.
-fn words(child: &mut Child) -> String {
+fn words(stdout: Option<ChildStdout>) -> String {
     let mut words = [0; Failure::TEXT_LIMIT];
-    let read = child.stdout.take().map(|mut pipe| {
+    let read = stdout.map(|mut pipe| {
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         pipe.read(&mut words)
     });

@@ -1,10 +1,11 @@
 //! What a check found.
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
 /// The result of one check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CheckOutcome {
     /// The server does its work.
     Up(Note),
@@ -27,6 +28,14 @@ impl CheckOutcome {
     pub fn is_up(&self) -> bool {
         matches!(self, Self::Up(_))
     }
+
+    /// In a few words, as the log and `status` have it.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Up(note) => note.0.as_deref().unwrap_or("passed").to_owned(),
+            Self::Down(failure) => failure.to_string(),
+        }
+    }
 }
 
 impl From<Result<(), Failure>> for CheckOutcome {
@@ -36,7 +45,7 @@ impl From<Result<(), Failure>> for CheckOutcome {
 }
 
 /// A word about a success, for the monitorfile.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Note(pub Option<Cow<'static, str>>);
 
 /// The monitorfile's message: `-` if there is nothing to say.
@@ -49,7 +58,7 @@ impl fmt::Display for Note {
 /// Why a server is down: one variant for each thing an operator would do something different about.
 ///
 /// Text from a server is cut to [`Failure::TEXT_LIMIT`] bytes by the check that puts it in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Failure {
     /// No TCP connection within the deadline.
@@ -79,6 +88,8 @@ pub enum Failure {
     TooLong,
     /// `receive` was not found in the answer; its beginning.
     Mismatch(String),
+    /// `receive` was not found in so many bytes, and the rest of the answer was not read.
+    MismatchSoFar(usize),
     /// The server answered that it will not: its words.
     Rejected(String),
     /// Login, password or bind refused; the server's words.
@@ -99,8 +110,8 @@ pub enum Failure {
     Exec(String),
     /// The configuration does not allow this check (no login for SQL, feature not built in).
     Config(Cow<'static, str>),
-    /// This machine could not make the check (no descriptor, port or memory left): no verdict on
-    /// the server.
+    /// This machine could not make the check (no descriptor, port, process or memory left, or a
+    /// privilege is missing): no verdict on the server.
     Local(String),
     /// A fault of this program; please report it.
     Internal(String),
@@ -137,6 +148,12 @@ impl fmt::Display for Failure {
             Self::Status { code, phrase } => write!(f, "status {code} {}", one_line(phrase)),
             Self::TooLong => f.write_str("answer too long"),
             Self::Mismatch(_) => f.write_str("answer does not match receive"),
+            Self::MismatchSoFar(bytes) => {
+                write!(
+                    f,
+                    "answer does not match receive in its first {bytes} bytes, where reading stopped"
+                )
+            }
             Self::Rejected(words) => write!(f, "rejected: {}", one_line(words)),
             Self::LoginRefused(words) => write!(f, "login refused: {}", one_line(words)),
             Self::Empty => f.write_str("nothing found"),

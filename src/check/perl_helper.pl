@@ -1,12 +1,14 @@
 # Runs external-perl checks, one after another, for the program that started it.
 #
 # Asked on standard input with five strings, each ended by a NUL: the script's file and its four
-# arguments. Answers with one line on what was standard output:
+# arguments. Says there, which is a socket, with one byte that the script begins. Answers with one
+# line on what was standard output:
 #
 #     exit STATUS       the script has ended
 #     die WORDS         the script has died
 #     cannot WORDS      the file cannot be compiled here
 #     read WORDS        the file cannot be read
+#     want WORDS        the file cannot be read for want of memory or descriptors
 #
 # A script is compiled when it is new or has changed. Its lexical variables are new for each check,
 # package variables and loaded modules stay.
@@ -31,7 +33,7 @@ BEGIN {
     };
 }
 
-open(my $ask, '<&', \*STDIN) or CORE::exit(127);
+open(my $ask, '+<&', \*STDIN) or CORE::exit(127);
 open(my $answer, '>&', \*STDOUT) or CORE::exit(127);
 open(STDIN, '<', '/dev/null');
 open(STDOUT, '>', '/dev/null');
@@ -77,7 +79,9 @@ sub as_sub {
 
 sub run {
     my ($file, @arguments) = @_;
-    my $script = script($file) or return say_so('read', "$!");
+    my $script = script($file)
+        # ENOMEM, ENFILE, EMFILE; the module Errno would take its time.
+        or return say_so((grep { $! == $_ } 12, 23, 24) ? 'want' : 'read', "$!");
     local ($/, $,, $\, $|, $_) = ("\n", undef, undef, 0, undef);
     local ($0, %ENV) = ($file, %ENV);
     local %SIG = %SIG;
@@ -86,6 +90,7 @@ sub run {
     open(main::DATA, '<', \$script->{data});
     chdir('/');
     my $died = '';
+    syswrite($ask, '.');
     ($running, $compiled, $status) = (1, 0, 0);
     CHECK: {
         local $@;

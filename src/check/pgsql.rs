@@ -6,6 +6,7 @@
 
 use super::connect::{self, Probe};
 use super::sql::{MESSAGE_LIMIT, TOTAL_LIMIT, statement};
+use super::transcript::secret;
 use super::{Failure, TimedStream, tls};
 use crate::model::{CertificateCheck, Exchange};
 use bytes::BytesMut;
@@ -173,11 +174,12 @@ impl<S: Read + Write> Server<S> {
         loop {
             match self.next_message()? {
                 Message::AuthenticationCleartextPassword => {
-                    self.send(|message| frontend::password_message(password, message))?;
+                    self.send(|message| frontend::password_message(secret(password), message))?;
                 }
                 Message::AuthenticationMd5Password(body) => {
                     let hash = md5_hash(exchange.login.as_bytes(), password, body.salt());
-                    self.send(|message| frontend::password_message(hash.as_bytes(), message))?;
+                    let hash = secret(hash.as_bytes());
+                    self.send(|message| frontend::password_message(hash, message))?;
                 }
                 Message::AuthenticationSasl(body) => self.scram(&body, password)?,
                 Message::AuthenticationOk
@@ -213,10 +215,10 @@ impl<S: Read + Write> Server<S> {
             _ => return Err(Failure::Protocol("no SCRAM challenge within reason".into()).into()),
         }
         let proof = scram.message().to_vec();
-        self.send(|message| frontend::sasl_response(&proof, message))?;
+        self.send(|message| frontend::sasl_response(secret(&proof), message))?;
         match self.next_message()? {
             Message::AuthenticationSaslFinal(body) => {
-                Ok(scram.finish(body.data()).map_err(no_scram)?)
+                Ok(scram.finish(secret(body.data())).map_err(no_scram)?)
             }
             Message::ErrorResponse(body) => Err(refusal(&body)),
             _ => Err(Failure::Protocol("no end of SCRAM".into()).into()),

@@ -1,6 +1,8 @@
 //! ping: ICMP echo (RFC 792, RFC 4443).
 
+use super::transcript::{self, Seen};
 use super::{Deadline, Failure};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use ping::{Error, Pinger};
 use std::io;
 use std::net::IpAddr;
@@ -9,7 +11,7 @@ use std::time::Duration;
 /// Asks at most `attempts` times, each time for at most `each`.
 ///
 /// # Errors
-/// [`Failure::NoReply`]; [`Failure::Config`] if this process may not ping.
+/// [`Failure::NoReply`]; [`Failure::Local`] if this process may not ping.
 pub(super) fn check(
     address: IpAddr,
     attempts: u32,
@@ -18,24 +20,30 @@ pub(super) fn check(
 ) -> Result<(), Failure> {
     let mut pinger = Pinger::new();
     let mut failure = Failure::NoReply;
-    for _ in 0..attempts.max(1) {
+    for attempt in 1..=attempts.max(1) {
         let Ok(left) = deadline.remaining() else { break };
-        match pinger.ping(address, each.min(left)) {
+        let answer = pinger.ping(address, each.min(left));
+        transcript::tell(|| Seen::Ping { attempt, answered: answer.is_ok() });
+        match answer {
             Ok(_) => return Ok(()),
-            Err(error) => failure = why(error),
+            Err(error) => failure = why(error, || may_ping(address)),
         }
-        if matches!(failure, Failure::Config(_)) {
+        if matches!(failure, Failure::Local(_)) {
             break;
         }
     }
     Err(failure)
 }
 
-fn why(error: Error) -> Failure {
+/// `may_ping` tells a missing privilege from a packet filter that lets nothing through.
+fn why(error: Error, may_ping: impl Fn() -> bool) -> Failure {
     match error {
         Error::Timeout => Failure::NoReply,
         Error::IoError { error } if error.kind() == io::ErrorKind::PermissionDenied => {
-            Failure::Config(
+            if may_ping() {
+                return Failure::Io(error.to_string());
+            }
+            Failure::Local(
                 "ping needs the capability CAP_NET_RAW, or a group in net.ipv4.ping_group_range"
                     .into(),
             )
@@ -45,14 +53,29 @@ fn why(error: Error) -> Failure {
     }
 }
 
+/// Whether there is a socket to be had that pings can be sent from.
+fn may_ping(address: IpAddr) -> bool {
+    let (family, protocol) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
+        IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+    };
+    [SockType::Datagram, SockType::Raw]
+        .into_iter()
+        .any(|kind| socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_privilege_is_named() {
-        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        assert!(why(Error::IoError { error: denied }).to_string().contains("CAP_NET_RAW"));
-        assert_eq!(why(Error::Timeout), Failure::NoReply);
+    fn a_missing_privilege_is_named_and_ours_and_a_filter_is_not() {
+        let denied = || Error::IoError { error: io::ErrorKind::PermissionDenied.into() };
+        let failure = why(denied(), || false);
+        assert!(
+            matches!(failure, Failure::Local(_)) && failure.to_string().contains("CAP_NET_RAW")
+        );
+        assert!(matches!(why(denied(), || true), Failure::Io(_)));
+        assert_eq!(why(Error::Timeout, || true), Failure::NoReply);
     }
 }

@@ -7,6 +7,7 @@
 use super::Failure;
 use super::connect::Probe;
 use super::line::Lines;
+use super::transcript::secret;
 use crate::model::{Exchange, Service};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
@@ -63,7 +64,7 @@ fn log_in<S: Read + Write>(
     }
     lines.send(format!("USER {login}\r\n"))?;
     read_status(lines)?.map_err(Failure::LoginRefused)?;
-    lines.send(format!("PASS {password}\r\n"))?;
+    lines.send(format!("PASS {}\r\n", secret(password)))?;
     read_status(lines)?.map(drop).map_err(Failure::LoginRefused)
 }
 
@@ -83,7 +84,7 @@ fn apop<S: Read + Write>(
     password: &str,
 ) -> Result<bool, Failure> {
     let digest = hex(&Md5::new().chain_update(stamp).chain_update(password).finalize());
-    lines.send(format!("APOP {login} {digest}\r\n"))?;
+    lines.send(format!("APOP {login} {}\r\n", secret(&digest)))?;
     Ok(read_status(lines)?.is_ok())
 }
 
@@ -123,7 +124,7 @@ fn cram_md5<S: Read + Write>(
         Hmac::<Md5>::new_from_slice(password.as_bytes()).expect("a key of any length is taken");
     mac.update(&challenge);
     let answer = format!("{login} {}", hex(&mac.finalize().into_bytes()));
-    lines.send(format!("{}\r\n", base64::encode_block(answer.as_bytes())))?;
+    lines.send(format!("{}\r\n", secret(&base64::encode_block(answer.as_bytes()))))?;
     Ok(read_status(lines)?.is_ok())
 }
 

@@ -7,6 +7,7 @@
 use super::Failure;
 use super::connect::Probe;
 use super::datagram::{Heard, ask, nonce};
+use super::transcript::secret;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 
@@ -60,13 +61,14 @@ impl Request<'_> {
         let place = message.len()..message.len() + 16;
         message.extend_from_slice(&[0; 16]);
         attribute(&mut message, USER_NAME, login)?;
-        attribute(&mut message, USER_PASSWORD, &self.hide(password)?)?;
+        attribute(&mut message, USER_PASSWORD, secret(&self.hide(password)?))?;
         // compat: the original names itself so, whatever its address (spec 4.4)
         attribute(&mut message, NAS_IP_ADDRESS, &[127, 0, 0, 1])?;
         let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
         message[2..4].copy_from_slice(&length.to_be_bytes());
         let seal = self.seal(&message);
-        message[place].copy_from_slice(&seal);
+        // Who sees it can try words for the secret.
+        message[place].copy_from_slice(secret(&seal));
         Ok(message)
     }
 
@@ -108,6 +110,7 @@ impl Request<'_> {
             return Heard::Stray;
         }
         // RFC 2865 section 3: an answer that is not signed is silently discarded.
+        secret(&message[4..HEADER]);
         if !self.signed(message) || !self.sealed(message) {
             return suspect("the answer is not signed with this secret");
         }
@@ -141,6 +144,7 @@ impl Request<'_> {
         let Some((offset, seal)) = find(&message[HEADER..], MESSAGE_AUTHENTICATOR) else {
             return true;
         };
+        secret(seal);
         let mut copy = message.to_vec();
         copy[4..HEADER].copy_from_slice(&self.authenticator);
         copy[HEADER + offset..][..seal.len()].fill(0);

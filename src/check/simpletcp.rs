@@ -3,6 +3,7 @@
 use super::connect::Probe;
 use super::datagram::{self, Heard};
 use super::line::Lines;
+use super::transcript::{search, searched};
 use super::{CheckOutcome, Deadline, Failure};
 use crate::model::{Exchange, Pattern, Transport};
 use std::io::{Read, Write};
@@ -44,6 +45,7 @@ pub(super) fn talk<S: Read + Write>(
     // compat: a match never spans lines (K22)
     while let Some(line) = lines.read_raw_line()? {
         if pattern.is_match(line) {
+            searched(pattern, line, true);
             return Ok(());
         }
         // Many lines may have come at once, and a pattern may take its time with each.
@@ -55,6 +57,7 @@ pub(super) fn talk<S: Read + Write>(
     if beginning.is_empty() {
         return Err(Failure::Closed);
     }
+    searched(pattern, &beginning, false);
     Err(Failure::Mismatch(Failure::text(&beginning)))
 }
 
@@ -68,7 +71,7 @@ fn over_udp(probe: &Probe<'_>, exchange: &Exchange) -> Result<(), Failure> {
 /// A datagram ends its last line, whether or not there is a line end.
 fn judge(answer: &[u8], receive: Option<&Pattern>) -> Heard<()> {
     let Some(pattern) = receive else { return Heard::Answer(()) };
-    if answer.split_inclusive(|&byte| byte == b'\n').any(|line| pattern.is_match(line)) {
+    if answer.split_inclusive(|&byte| byte == b'\n').any(|line| search(pattern, line)) {
         return Heard::Answer(());
     }
     Heard::Suspect(Failure::Mismatch(Failure::text(answer)))

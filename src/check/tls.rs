@@ -3,8 +3,10 @@
 //! Protocol versions, ciphers and security level are those of the machine's OpenSSL
 //! configuration, as they are for the original.
 
-use super::{Failure, TimedStream};
-use crate::model::{CertificateCheck, Exchange};
+use super::handshake;
+use super::ours::is_want;
+use super::{Failure, TimedStream, transcript};
+use crate::model::{CertificateCheck, Exchange, without_port};
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     HandshakeError, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslStream,
@@ -14,13 +16,14 @@ use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509VerifyResult};
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 /// The largest `checkcafile` that is read, in bytes; all of Mozilla's certificates are 0.2 MB.
-const CA_FILE_LIMIT: u64 = 16 * 1024 * 1024;
+pub const CA_FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Shakes hands within the stream's deadline.
 ///
@@ -35,11 +38,51 @@ pub(super) fn connect(
     stream: TimedStream,
     exchange: &Exchange,
     name: &str,
-) -> Result<SslStream<TimedStream>, Failure> {
+) -> Result<TlsStream, Failure> {
     let context = context(exchange.certificate, exchange.ca_file.as_deref())?;
-    let mut ssl = Ssl::new(&context).map_err(internal)?;
+    let mut ssl = Ssl::new(&context).map_err(no_memory)?;
     set_name(&mut ssl, name, exchange.certificate).map_err(internal)?;
-    ssl.connect(stream).map_err(handshake_failure)
+    let watch = handshake::watch(&mut ssl, exchange.certificate);
+    match ssl.connect(stream.sealed()) {
+        Ok(stream) => {
+            handshake::tell(watch, Some(stream.ssl()), true);
+            Ok(TlsStream(stream))
+        }
+        Err(error) => {
+            let ssl = match &error {
+                HandshakeError::SetupFailure(_) => None,
+                HandshakeError::Failure(middle) | HandshakeError::WouldBlock(middle) => {
+                    Some(middle.ssl())
+                }
+            };
+            handshake::tell(watch, ssl, false);
+            Err(handshake_failure(error))
+        }
+    }
+}
+
+/// What is said over TLS, in the clear to whoever listens to the check.
+#[derive(Debug)]
+pub struct TlsStream(SslStream<TimedStream>);
+
+impl Read for TlsStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        transcript::received(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.0.write(buffer)?;
+        transcript::sent(&buffer[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// The name that the server's certificate should have: `virtualhost`, else the address.
@@ -47,8 +90,14 @@ pub(super) fn server_name(exchange: &Exchange, address: IpAddr) -> String {
     exchange.virtual_host.clone().unwrap_or_else(|| address.to_string())
 }
 
+/// OpenSSL's reason for a handshake that verification has ended (sslerr.h).
+const CERTIFICATE_VERIFY_FAILED: i32 = 134;
+
+/// The library of errors that [`CERTIFICATE_VERIFY_FAILED`] is one of (err.h).
+const SSL_LIBRARY: i32 = 20;
+
 fn set_name(ssl: &mut SslRef, name: &str, check: CertificateCheck) -> Result<(), ErrorStack> {
-    let name = name.trim_end_matches('.');
+    let name = without_port(name).trim_end_matches('.');
     let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
     if literal.is_none() && is_host_name(name) {
         ssl.set_hostname(name)?;
@@ -72,14 +121,23 @@ fn internal(error: ErrorStack) -> Failure {
     Failure::Internal(error.to_string())
 }
 
+/// The only reason there is for a part of OpenSSL not to be had.
+fn no_memory(error: ErrorStack) -> Failure {
+    Failure::Local(error.to_string())
+}
+
 fn handshake_failure(error: HandshakeError<TimedStream>) -> Failure {
     let middle = match error {
         HandshakeError::SetupFailure(error) => return internal(error),
         HandshakeError::Failure(middle) | HandshakeError::WouldBlock(middle) => middle,
     };
+    // A certificate that is not asked for has a result all the same, and says nothing of the failure.
+    let failed = middle.error().ssl_error().is_some_and(is_verification);
     let verified = middle.ssl().verify_result();
-    if verified != X509VerifyResult::OK && middle.error().ssl_error().is_some() {
-        return Failure::Tls(format!("certificate not trusted: {}", verified.error_string()));
+    if failed && verified != X509VerifyResult::OK {
+        // Certificates of the machine are read as they are needed.
+        return Failure::Tls(format!("certificate not trusted: {}", verified.error_string()))
+            .or_want();
     }
     match middle.into_error().into_io_error() {
         Ok(error) => error.into(),
@@ -91,45 +149,96 @@ fn handshake_failure(error: HandshakeError<TimedStream>) -> Failure {
     }
 }
 
+fn is_verification(stack: &ErrorStack) -> bool {
+    let is = |error: &openssl::error::Error| {
+        error.library_code() == SSL_LIBRARY && error.reason_code() == CERTIFICATE_VERIFY_FAILED
+    };
+    stack.errors().iter().any(is)
+}
+
 /// What a context was made from; a file that is written anew makes a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+enum Origin {
+    File(Stamp),
+    /// The number that [`supply`] gave it.
+    Supplied(u64),
+}
+
+/// A `checkcafile` as it was when somebody looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
     modified: SystemTime,
     bytes: u64,
 }
 
+impl Stamp {
+    /// The file as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be looked at, or is no file of certificates by its kind or size.
+    pub fn of(file: &Path) -> io::Result<Self> {
+        let meta = fs::metadata(file)?;
+        if !meta.is_file() || meta.len() > CA_FILE_LIMIT {
+            return Err(io::Error::other("not a file of certificates"));
+        }
+        Ok(Self { modified: meta.modified()?, bytes: meta.len() })
+    }
+}
+
+/// The content of a `checkcafile`, or why there is none.
+#[derive(Debug, Clone)]
+struct Supplied {
+    number: u64,
+    content: Result<Arc<[u8]>, String>,
+}
+
+fn supplied() -> MutexGuard<'static, HashMap<PathBuf, Supplied>> {
+    static SUPPLIED: OnceLock<Mutex<HashMap<PathBuf, Supplied>>> = OnceLock::new();
+    SUPPLIED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on, this is what a `checkcafile` holds, or why it cannot be read: for a process that may
+/// not read it itself.
+pub fn supply(file: PathBuf, content: Result<Vec<u8>, String>) {
+    let mut all = supplied();
+    let number = all.get(&file).map_or(0, |before| before.number + 1);
+    all.insert(file, Supplied { number, content: content.map(Into::into) });
+}
+
 /// One context for each way of verifying: making one loads certificates (90 ms for a whole
 /// store), using one is cheap.
-type Contexts = HashMap<(CertificateCheck, Option<PathBuf>), (Option<Stamp>, SslContext)>;
+type Contexts = HashMap<(CertificateCheck, Option<PathBuf>), (Option<Origin>, SslContext)>;
 
 fn context(check: CertificateCheck, ca_file: Option<&Path>) -> Result<SslContext, Failure> {
     static CONTEXTS: OnceLock<Mutex<Contexts>> = OnceLock::new();
     let ca_file = ca_file.filter(|_| check != CertificateCheck::No);
-    let stamp = ca_file.map(stamp).transpose()?;
+    let supplied = ca_file.and_then(|file| supplied().get(file).cloned());
+    let origin = match (ca_file, &supplied) {
+        (Some(_), Some(Supplied { number, .. })) => Some(Origin::Supplied(*number)),
+        (Some(file), None) => {
+            Some(Origin::File(Stamp::of(file).map_err(|error| unreadable(file, error))?))
+        }
+        (None, _) => None,
+    };
     let mut contexts =
         CONTEXTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let key = (check, ca_file.map(Path::to_owned));
     if let Some((made_from, context)) = contexts.get(&key)
-        && *made_from == stamp
+        && *made_from == origin
     {
         return Ok(context.clone());
     }
-    let context = make_context(check, ca_file)?;
-    contexts.insert(key, (stamp, context.clone()));
+    let context = make_context(check, ca_file, supplied)?;
+    contexts.insert(key, (origin, context.clone()));
     Ok(context)
 }
 
-fn stamp(file: &Path) -> Result<Stamp, Failure> {
-    let cannot = |error| ca_file_failure(file, &error);
-    let meta = fs::metadata(file).map_err(cannot)?;
-    if !meta.is_file() || meta.len() > CA_FILE_LIMIT {
-        return Err(ca_file_failure(file, &"not a file of certificates"));
-    }
-    Ok(Stamp { modified: meta.modified().map_err(cannot)?, bytes: meta.len() })
-}
-
-fn make_context(check: CertificateCheck, ca_file: Option<&Path>) -> Result<SslContext, Failure> {
-    let mut builder = SslContextBuilder::new(SslMethod::tls_client()).map_err(internal)?;
+fn make_context(
+    check: CertificateCheck,
+    ca_file: Option<&Path>,
+    supplied: Option<Supplied>,
+) -> Result<SslContext, Failure> {
+    let mut builder = SslContextBuilder::new(SslMethod::tls_client()).map_err(no_memory)?;
     // Many servers close without saying goodbye; the protocol above knows whether it was the end.
     builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
     if check == CertificateCheck::No {
@@ -138,21 +247,33 @@ fn make_context(check: CertificateCheck, ca_file: Option<&Path>) -> Result<SslCo
     }
     builder.set_verify(SslVerifyMode::PEER);
     // compat: a trusted certificate ends the chain also where it is not a root
-    builder.verify_param_mut().set_flags(X509VerifyFlags::PARTIAL_CHAIN).map_err(internal)?;
+    builder.verify_param_mut().set_flags(X509VerifyFlags::PARTIAL_CHAIN).map_err(no_memory)?;
     // The machine's store; SSL_CERT_FILE and SSL_CERT_DIR replace it. A directory is read as needed.
-    builder.set_default_verify_paths().map_err(internal)?;
+    builder.set_default_verify_paths().map_err(no_memory)?;
     if let Some(file) = ca_file {
-        let pem = fs::read(file).map_err(|error| ca_file_failure(file, &error))?;
+        let pem: Arc<[u8]> = match supplied {
+            Some(Supplied { content, .. }) => {
+                content.map_err(|cause| ca_file_failure(file, &cause))?
+            }
+            None => fs::read(file).map_err(|error| unreadable(file, error))?.into(),
+        };
         let certificates =
             X509::stack_from_pem(&pem).map_err(|error| ca_file_failure(file, &error))?;
         if certificates.is_empty() {
             return Err(ca_file_failure(file, &"no certificate in it"));
         }
         for certificate in certificates {
-            builder.cert_store_mut().add_cert(certificate).map_err(internal)?;
+            builder.cert_store_mut().add_cert(certificate).map_err(no_memory)?;
         }
     }
     Ok(builder.build())
+}
+
+fn unreadable(file: &Path, error: io::Error) -> Failure {
+    match is_want(&error) {
+        true => Failure::local(error),
+        false => ca_file_failure(file, &error),
+    }
 }
 
 fn ca_file_failure(file: &Path, cause: &dyn std::fmt::Display) -> Failure {

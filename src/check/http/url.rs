@@ -1,12 +1,10 @@
 //! The URLs of a check: made from `request`, or followed from an answer.
 
-use super::super::{Deadline, Failure};
+use super::super::transcript::{self, Seen};
+use super::super::{Deadline, Failure, LookUps};
 use crate::model::{Exchange, Service};
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
+use std::net::{IpAddr, SocketAddr};
 
 /// `http` or `https`; nothing else is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,40 +161,24 @@ impl Url {
     /// Where it leads; asks the system's resolver for a name.
     ///
     /// # Errors
-    /// [`Failure::Unreachable`] if there is no such name, [`Failure::TimedOut`].
+    /// [`Failure::Io`] if there is no such name, [`Failure::TimedOut`], [`Failure::Local`].
     pub(super) fn resolve(&self, deadline: Deadline) -> Result<SocketAddr, Failure> {
         match self.address() {
             Some(address) => Ok(address),
-            None => look_up(self.host().to_owned(), self.port(), deadline),
+            None => {
+                let found = LOOK_UPS.addresses(self.host(), self.port(), deadline);
+                transcript::tell(|| Seen::Resolved {
+                    name: self.host().to_owned(),
+                    address: found.as_ref().ok().map(|found| found[0].ip()),
+                });
+                found.map(|found| found[0]).map_err(|why| why.failure(self.host()))
+            }
         }
     }
 }
 
-/// The system's resolver has no deadline of its own, so a thread waits for it; never more than
-/// this many, whatever the servers redirect to.
-const LOOK_UPS_AT_ONCE: usize = 16;
-
-fn look_up(host: String, port: u16, deadline: Deadline) -> Result<SocketAddr, Failure> {
-    static RUNNING: AtomicUsize = AtomicUsize::new(0);
-    let no_host = Failure::Io(format!("cannot resolve {host}"));
-    let left = deadline.remaining()?;
-    if RUNNING.fetch_add(1, Ordering::Relaxed) >= LOOK_UPS_AT_ONCE {
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
-        return Err(Failure::Io("too many names are being resolved".to_owned()));
-    }
-    let (answer, answered) = mpsc::sync_channel(1);
-    let started = thread::Builder::new().name("resolve".to_owned()).spawn(move || {
-        let first = (host, port).to_socket_addrs().ok().and_then(|mut all| all.next());
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
-        // Nobody listens after the deadline.
-        let _ = answer.send(first);
-    });
-    if let Err(error) = started {
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
-        return Err(error.into());
-    }
-    answered.recv_timeout(left).map_err(|_| Failure::TimedOut)?.ok_or(no_host)
-}
+/// Whatever the servers redirect to.
+static LOOK_UPS: LookUps = LookUps::new(16);
 
 /// `10.0.0.1` or `[fd00::1]`.
 pub(super) fn literal(address: IpAddr) -> String {

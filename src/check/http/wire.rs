@@ -4,6 +4,7 @@
 //! years must not fall ill. So the head of an answer is tidied before ureq sees it.
 
 use super::super::Failure;
+use super::super::transcript::secret;
 use super::url::Url;
 use super::{BODY_LIMIT, HttpMethod};
 use std::fmt::Debug;
@@ -114,7 +115,7 @@ fn head_of(request: &Request<'_>) -> Result<http::Request<()>, Failure> {
         .header(header::USER_AGENT, USER_AGENT);
     if let Some(user) = request.url.user() {
         let credentials = openssl::base64::encode_block(&decode(user));
-        builder = builder.header(header::AUTHORIZATION, format!("Basic {credentials}"));
+        builder = builder.header(header::AUTHORIZATION, format!("Basic {}", secret(&credentials)));
     }
     builder.body(()).map_err(|error| Failure::Config(format!("request: {error}").into()))
 }

@@ -1,7 +1,10 @@
 //! A mail: what it says, to whom. Pure.
 
+use super::LOOK_UPS;
+use crate::check::Deadline;
 use crate::logging::cut;
 use crate::model::{AlertPolicy, Status};
+use nix::unistd::User;
 
 /// Bytes of one header or body line that are kept; RFC 5322 allows 998.
 const LINE: usize = 900;
@@ -82,10 +85,12 @@ impl Mail {
 }
 
 impl Sender {
-    /// This machine and the owner of this process.
-    pub(super) fn here() -> Self {
+    /// This machine and the owner of this process. Who that is may be asked of a directory service,
+    /// hence the deadline.
+    pub(super) fn here(deadline: Deadline) -> Self {
         let host = nix::unistd::gethostname().map(|name| one_line(&name.to_string_lossy()));
-        let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+        let owner = || Ok(User::from_uid(nix::unistd::geteuid())?);
+        let user = LOOK_UPS.ask(deadline, owner);
         Self {
             host: host.unwrap_or_else(|_| "localhost".to_owned()),
             user: user.ok().flatten().map_or_else(|| "root".to_owned(), |user| user.name),

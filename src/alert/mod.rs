@@ -11,7 +11,7 @@ pub use mail::Mail;
 pub use monitor::{MonitorFiles, Verdict, monitor_line, real_id};
 pub use reminders::Reminders;
 
-use crate::check::Deadline;
+use crate::check::{Deadline, LookUps};
 use mail::Sender;
 use std::time::Duration;
 use worker::Worker;
@@ -19,8 +19,14 @@ use worker::Worker;
 /// Mails that wait; further ones are dropped.
 const QUEUE: usize = 1000;
 
-/// How long one mail may take over SMTP, from the connection to the last reply.
+/// How long one mail may take over SMTP, from looking up the server's name to the last reply.
 const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long it may take to learn who sends.
+const SENDER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The names of mail servers and of our own user.
+static LOOK_UPS: LookUps = LookUps::new(4);
 
 /// Sends mail from a thread of its own, so that a dead mail server delays nothing.
 #[derive(Debug)]
@@ -51,7 +57,7 @@ impl Alerter {
 }
 
 fn deliver(mail: &Mail) {
-    let sender = Sender::here();
+    let sender = Sender::here(Deadline::after(SENDER_TIMEOUT));
     let sent = match &mail.smtp {
         Some(server) => smtp::send(mail, &sender, server, Deadline::after(SMTP_TIMEOUT))
             .map_err(|error| format!("failed to send SMTP email message: {server}: {error}")),

@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn identities_are_spelt_as_the_original_spells_them() {
-        let external = Script { command: "/bin/true".into(), arguments: Default::default() };
+        let external =
+            Script { command: "/bin/true".into(), arguments: Default::default(), user: None };
         for (server, id) in [
             (
                 server("127.0.0.2:8001", 8001, 1, CheckMethod::Negotiate(http("/", None, None))),

@@ -1,11 +1,12 @@
 //! Sending a mail through the machine's own mailer.
 
 use super::mail::{Mail, Sender};
-use crate::process;
-use std::io::{self, Write};
+use crate::process::{self, Ending, Limits};
+use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// Where a mailer is looked for.
 pub(super) const MAILERS: [&str; 3] =
@@ -28,20 +29,18 @@ pub(super) fn send(mail: &Mail, sender: &Sender, mailers: &[&str]) -> io::Result
     let mut command = Command::new(mailer);
     command.arg("-t").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = process::spawn(&mut command)?;
-    // A mail is far shorter than a pipe holds, so that writing it waits for nobody.
-    let written = match child.stdin.take() {
-        Some(mut stdin) => stdin.write_all(message(mail, sender).as_bytes()),
-        None => Ok(()),
+    let end = Instant::now() + TIMEOUT;
+    let fed = child
+        .take_stdin()
+        .map_or(Ok(()), |pipe| process::feed(pipe, message(mail, sender).as_bytes(), end));
+    let limits = Limits { timeout: end.saturating_duration_since(Instant::now()), grace: GRACE };
+    let status = match child.finish(limits)? {
+        Ending::Exited(0) => return fed,
+        Ending::Exited(status) => ExitStatus::from_raw(status << 8),
+        Ending::Signalled(signal) => ExitStatus::from_raw(signal),
+        Ending::TimedOut => return Err(io::Error::other(format!("{mailer} -t: timed out, ended"))),
     };
-    if !process::ends_within(&child, TIMEOUT)? {
-        process::end(&mut child, GRACE)?;
-        return Err(io::Error::other(format!("{mailer} -t: timed out, ended")));
-    }
-    let status = child.wait()?;
-    if !status.success() {
-        return Err(io::Error::other(format!("{mailer} -t: {status}")));
-    }
-    written
+    Err(io::Error::other(format!("{mailer} -t: {status}")))
 }
 
 fn message(mail: &Mail, sender: &Sender) -> String {
@@ -59,13 +58,31 @@ mod tests {
     use super::*;
     use crate::model::{AlertPolicy, Status};
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     fn mailer(directory: &Path, script: &str) -> String {
         let path = directory.join("sendmail");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by another process: one that another test is just starting would have it open
+        // for writing, and it could not be executed (ETXTBSY).
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 755 "$2""#;
+        let sh = Command::new("sh").args(["-c", write, "sh", script]).arg(&path).status();
+        assert!(sh.unwrap().success());
         path.display().to_string()
+    }
+
+    #[test]
+    fn a_mailer_that_ends_badly_is_named_with_its_ending() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy = AlertPolicy { to: vec!["a@x.org".into()], ..AlertPolicy::default() };
+        let mail = Mail::new(&policy, Status::Running, "x").unwrap();
+        let sender = Sender { host: "lb1".into(), user: "root".into() };
+        for (script, ending) in [
+            ("cat > /dev/null; exit 75", "-t: exit status: 75"),
+            ("cat > /dev/null; kill $$", "-t: signal: 15 (SIGTERM)"),
+        ] {
+            let mailer = mailer(directory.path(), script);
+            let error = send(&mail, &sender, &[&mailer]).unwrap_err().to_string();
+            assert!(error.ends_with(ending), "{error}");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use super::mail::{Mail, Sender};
 use crate::check::{Deadline, TimedStream};
+use jiff::Zoned;
+use jiff::fmt::rfc2822;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 
 /// Bytes of one line of a reply (RFC 5321 allows 512; some servers do not care).
 const LINE: u64 = 4096;
@@ -23,7 +25,10 @@ pub(super) fn send(
     deadline: Deadline,
 ) -> io::Result<()> {
     let mut error = io::Error::other("no address");
-    for address in (server, 25).to_socket_addrs()? {
+    let addresses = super::LOOK_UPS
+        .addresses(server, 25, deadline)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    for address in addresses {
         match connect(address, deadline) {
             Ok(stream) => return Session::new(stream, deadline).deliver(mail, sender),
             Err(refusal) => error = refusal,
@@ -65,7 +70,7 @@ impl Session {
             log::error!("failed to send SMTP email message to {address}: {error}");
         }
         self.command("DATA", 3)?;
-        let text = message(mail, sender);
+        let text = message(mail, sender, &Zoned::now());
         self.stream.get_mut().write_all(text.as_bytes())?;
         self.reply(2)?;
         // The mail is accepted; what the server says to this does not matter.
@@ -102,16 +107,18 @@ impl Session {
 
 /// Headers and body with the final dot; no line of it can begin with a dot by itself (RFC 5321,
 /// section 4.5.2).
-fn message(mail: &Mail, sender: &Sender) -> String {
+fn message(mail: &Mail, sender: &Sender, now: &Zoned) -> String {
     let from = mail.from.clone().unwrap_or_else(|| sender.mailbox());
-    let headers = [
+    // Every mail has one (RFC 5322, section 3.6); only years before the first have no form for it.
+    let date = rfc2822::to_string(now).map(|date| format!("Date: {date}"));
+    let headers = date.into_iter().chain([
         format!("From: {from}"),
         format!("To: {}", mail.to.join(", ")),
         format!("Subject: {}", mail.subject()),
         String::new(),
-    ];
+    ]);
     let mut text = String::new();
-    for line in headers.into_iter().chain(mail.body(sender)) {
+    for line in headers.chain(mail.body(sender)) {
         if line.starts_with('.') {
             text.push('.');
         }
@@ -175,6 +182,10 @@ mod tests {
             60,
         );
         result.unwrap();
+        let mut seen = seen;
+        let date = seen.remove(5);
+        let date = rfc2822::parse(date.strip_prefix("Date: ").unwrap()).unwrap();
+        assert!(date.duration_until(&Zoned::now()).abs() < jiff::SignedDuration::from_mins(1));
         assert_eq!(
             seen,
             [
@@ -194,6 +205,26 @@ mod tests {
                 "QUIT",
             ]
         );
+    }
+
+    #[test]
+    fn the_date_is_in_the_form_of_mails() {
+        let now = "2026-11-05T09:08:07+01:00[+01:00]".parse().unwrap();
+        let sender = Sender { host: "lb1".into(), user: "root".into() };
+        let text = message(&mail(), &sender, &now);
+        assert!(text.starts_with("Date: Thu, 5 Nov 2026 09:08:07 +0100\r\nFrom: "), "{text}");
+    }
+
+    #[test]
+    fn a_server_whose_name_is_not_known_is_an_error_within_the_deadline() {
+        let sender = Sender { host: "lb1".into(), user: "root".into() };
+        let begun = std::time::Instant::now();
+        let deadline = Deadline::after(Duration::from_secs(10));
+        assert!(send(&mail(), &sender, "no.such.host.invalid", deadline).is_err());
+        let over = Deadline::at(begun);
+        let late = send(&mail(), &sender, "localhost", over).unwrap_err().to_string();
+        assert_eq!(late, "the name was not looked up in time");
+        assert!(begun.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::listed;
 use super::policy::Verdict;
 use super::store::{Locked, Store};
 use super::subnet::announceable;
+use crate::model::Family;
 
 /// A director has said how a service is.
 pub(super) fn report(
@@ -33,23 +34,28 @@ pub(super) fn report(
         ledger.forget_gone(called, &listed);
     }
     locked.write(&ledger)?;
-    apply(called.address, ledger.decide(called.address, site.policy), site, store, locked)
+    let ended = end_left_holds(site, &locked);
+    apply(called.address, ledger.decide(called.address, site.policy), site, store, locked)?;
+    ended
 }
 
 /// A service is gone and has no say any more.
 pub(super) fn forget(called: Called, site: &Site, store: &Store) -> Result<(), Failure> {
     check(called.address, site)?;
     let locked = store.lock()?;
+    let ended = end_left_holds(site, &locked);
     let mut ledger = locked.read()?;
     if !ledger.forget(called) {
         return Err(Failure::Unknown { service: called.service.id() });
     }
     locked.write(&ledger)?;
-    apply(called.address, ledger.decide(called.address, site.policy), site, store, locked)
+    apply(called.address, ledger.decide(called.address, site.policy), site, store, locked)?;
+    ended
 }
 
 /// All services that ip_vs does not list are gone. Addresses outside the subnets are left alone.
 pub(super) fn forget_all_gone(site: &Site, store: &Store) -> Result<(), Failure> {
+    let ended = end_left_holds(site, &store.lock()?);
     let listed = listed::services().map_err(|cause| Failure::NoTable { cause })?;
     let ledger = store.read()?;
     for (address, services) in
@@ -63,10 +69,11 @@ pub(super) fn forget_all_gone(site: &Site, store: &Store) -> Result<(), Failure>
             }
         }
     }
-    Ok(())
+    ended
 }
 
-fn check(address: IpAddr, site: &Site) -> Result<(), Failure> {
+/// Whether an address may be raised here at all.
+pub(super) fn check(address: IpAddr, site: &Site) -> Result<(), Failure> {
     if !announceable(address) {
         return Err(Failure::NotAnnounceable(address));
     }
@@ -148,15 +155,36 @@ fn lower_and_settle(
         return Ok(());
     }
     let loopback = loopback(address, kernel)?;
+    // Whatever becomes of this run: as soon as this is gone, the next one ends the hold.
+    let settling = locked.settling(address)?;
     kernel.hold(address, loopback)?;
     let lowered = lower(address, site, kernel);
     drop(locked);
     if lowered.is_ok() {
         sleep(site.settle);
     }
-    let _locked = store.lock()?;
-    kernel.release(address, loopback)?;
+    let locked = store.lock()?;
+    drop(settling);
+    if !locked.is_settling(address)? {
+        kernel.release(address, loopback)?;
+    }
     lowered
+}
+
+/// Ends what runs that were killed while they settled have left. Addresses outside the subnets are
+/// left alone: they are another site's, with a state of its own.
+fn end_left_holds(site: &Site, locked: &Locked<'_>) -> Result<(), Failure> {
+    for family in [Family::Inet, Family::Inet6] {
+        if !site.subnets.iter().any(|subnet| subnet.family() == family) {
+            continue;
+        }
+        for address in Kernel::held(family)? {
+            if check(address, site).is_ok() && !locked.is_settling(address)? {
+                release(address, &mut Kernel::open()?)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The address on the interface, if it is there and this program's to remove.

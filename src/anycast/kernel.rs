@@ -1,5 +1,6 @@
 //! Addresses of the network namespace's interfaces, over rtnetlink.
 
+use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
@@ -8,14 +9,15 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkHeader, LinkMessage};
 use netlink_packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use super::failure::Failure;
-use super::rtnetlink::{Channel, Refusal};
+use super::rtnetlink::{Assigned, Channel, Refusal};
 use super::subnet::host_prefix_length;
+use crate::model::Family;
 
 /// The table that says which packets are for this machine.
 const TABLE_LOCAL: u8 = 255;
@@ -59,11 +61,7 @@ pub(super) struct Kernel {
 impl Kernel {
     /// Opens the namespace; needs no privilege.
     pub(super) fn open() -> Result<Self, Failure> {
-        let channel = Channel::open().map_err(|error| Failure::Kernel {
-            operation: "open a netlink socket".to_owned(),
-            cause: error.to_string(),
-        })?;
-        Ok(Self { channel })
+        Ok(Self { channel: Channel::open().map_err(not_opened)? })
     }
 
     /// Finds an interface by its name.
@@ -136,6 +134,30 @@ impl Kernel {
         }
     }
 
+    /// The addresses of one family that [`Self::hold`] has not been ended for, by whomever.
+    pub(super) fn held(family: Family) -> Result<Vec<IpAddr>, Failure> {
+        let mut channel = Channel::open_strict().map_err(not_opened)?;
+        let mut message = RouteMessage::default();
+        message.header = RouteHeader {
+            address_family: match family {
+                Family::Inet => AddressFamily::Inet,
+                Family::Inet6 => AddressFamily::Inet6,
+            },
+            table: TABLE_LOCAL,
+            protocol: OUR_PROTOCOL,
+            kind: RouteType::Local,
+            ..RouteHeader::default()
+        };
+        match channel.list(&RouteNetlinkMessage::GetRoute(message), held) {
+            Ok(held) => Ok(held.into_iter().flatten().collect()),
+            // There is no such table yet, or no IPv6 at all.
+            Err(Refusal::Errno(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT)) => {
+                Ok(Vec::new())
+            }
+            Err(refusal) => Err(failed("list local routes".to_owned(), refusal)),
+        }
+    }
+
     /// Ends [`Self::hold`]. Nothing happens if the address is not held.
     pub(super) fn release(&mut self, address: IpAddr, loopback: u32) -> Result<(), Failure> {
         let message = RouteNetlinkMessage::DelRoute(held_route(address, loopback));
@@ -152,6 +174,28 @@ pub(super) fn interface_name(index: u32) -> String {
         .ok()
         .and_then(|name| name.into_string().ok())
         .unwrap_or_else(|| format!("interface {index}"))
+}
+
+fn not_opened(error: io::Error) -> Failure {
+    Failure::Kernel { operation: "open a netlink socket".to_owned(), cause: error.to_string() }
+}
+
+/// The address of a route that [`Kernel::hold`] has made; `None` for others, of which only the fixed
+/// header is looked at.
+fn held(payload: &[u8]) -> Result<Option<IpAddr>, String> {
+    let header = RouteHeader::parse(payload).map_err(|error| error.to_string())?;
+    if (header.table, header.protocol, header.kind) != (TABLE_LOCAL, OUR_PROTOCOL, RouteType::Local)
+    {
+        return Ok(None);
+    }
+    let message = RouteMessage::parse(payload).map_err(|error| error.to_string())?;
+    let destination = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    });
+    Ok(destination
+        .filter(|address| message.header.destination_prefix_length == host_prefix_length(*address)))
 }
 
 fn ignore(_payload: &[u8]) -> Result<(), String> {
@@ -192,26 +236,13 @@ fn held_route(address: IpAddr, loopback: u32) -> RouteMessage {
 
 /// Reads one listed address; `None` if it is another than `wanted`.
 fn placement(payload: &[u8], wanted: IpAddr) -> Result<Option<Placement>, String> {
-    let message = AddressMessage::parse(payload).map_err(|error| error.to_string())?;
-    let (mut local, mut peer) = (None, None);
-    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(address) => local = Some(*address),
-            AddressAttribute::Address(address) => peer = Some(*address),
-            AddressAttribute::Flags(all) => flags = *all,
-            _ => {}
-        }
-    }
-    // Without IFA_LOCAL (IPv6), IFA_ADDRESS is the address itself.
-    let address = local.or(peer);
-    let prefix_length = message.header.prefix_len;
+    let Assigned { index, address, peer, prefix_length, usable } = Assigned::parse(payload)?;
     let single = peer.is_none() || peer == address;
     Ok((address == Some(wanted)).then_some(Placement {
-        index: message.header.index,
+        index,
         prefix_length,
         alone: single && prefix_length == host_prefix_length(wanted),
-        usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+        usable,
     }))
 }
 
@@ -269,6 +300,31 @@ mod tests {
             let expected = Placement { index: 3, prefix_length, alone, usable };
             assert_eq!(placement(&bytes, wanted), Ok(Some(expected)), "{address}/{prefix_length}");
             assert_eq!(placement(&bytes, "192.0.2.9".parse().unwrap()), Ok(None));
+        }
+    }
+
+    #[test]
+    fn only_this_programs_own_local_routes_are_held_addresses() {
+        let bytes = |message: &RouteMessage| {
+            let mut bytes = vec![0; message.buffer_len()];
+            message.emit(&mut bytes);
+            bytes
+        };
+        for address in ["198.51.100.1", "2001:db8::1"] {
+            let address = address.parse().unwrap();
+            let ours = held_route(address, 1);
+            assert_eq!(held(&bytes(&ours)), Ok(Some(address)));
+            for length in 0..bytes(&ours).len() {
+                let _ = held(&bytes(&ours)[..length]);
+            }
+            let mut others = [ours.clone(), ours.clone(), ours.clone(), ours];
+            others[0].header.protocol = RouteProtocol::Kernel;
+            others[1].header.table = 254;
+            others[2].header.kind = RouteType::Unicast;
+            others[3].header.destination_prefix_length = 8;
+            for other in others {
+                assert_eq!(held(&bytes(&other)), Ok(None), "{other:?}");
+            }
         }
     }
 

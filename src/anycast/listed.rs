@@ -12,7 +12,7 @@ use crate::model::{Family, Protocol, ServiceAddress};
 ///
 /// # Errors
 /// The cause, where there is no ip_vs or it cannot be listed.
-pub(super) fn services() -> Result<Vec<ServiceAddress>, String> {
+pub(crate) fn services() -> Result<Vec<ServiceAddress>, String> {
     // Asking generic netlink would load the module where nobody uses it.
     Path::new("/proc/net/ip_vs")
         .try_exists()

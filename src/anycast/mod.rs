@@ -18,12 +18,13 @@
 mod act;
 mod called;
 mod failure;
+mod foresee;
 mod invocation;
 mod kernel;
 mod ledger;
-mod listed;
+pub(crate) mod listed;
 mod policy;
-mod rtnetlink;
+pub(crate) mod rtnetlink;
 mod status;
 mod store;
 mod subnet;
@@ -37,6 +38,8 @@ use failure::Failure;
 use invocation::Invocation;
 use kernel::Kernel;
 use store::Store;
+
+pub(crate) use foresee::foresee;
 
 /// Runs the program: 0 done, 1 not done, 2 refused. A failure is one line on standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

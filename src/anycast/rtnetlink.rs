@@ -1,15 +1,17 @@
 //! One request to the kernel's routing netlink (rtnetlink(7)) at a time, with a deadline.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
-    ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NLM_F_REQUEST,
-    NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer,
-    NetlinkHeader, NetlinkMessage,
+    DoneBuffer, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART,
+    NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
+    NetlinkBuffer, NetlinkHeader, NetlinkMessage, Parseable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
@@ -27,7 +29,7 @@ const ATTEMPTS: usize = 8;
 
 /// Why a request was not answered as it should be.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The kernel's own answer.
     Errno(Errno),
     /// No answer, or one that cannot be read. The socket is of no further use.
@@ -36,7 +38,7 @@ pub(super) enum Refusal {
 
 /// A socket on which the kernel owes no answer.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     socket: Socket,
     sequence: u32,
     buffer: Box<[u8]>,
@@ -44,7 +46,7 @@ pub(super) struct Channel {
 
 impl Channel {
     /// A channel to the network namespace of the calling thread.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE)?;
         // Connected to the kernel (address 0), the socket takes nothing from other processes.
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -52,8 +54,16 @@ impl Channel {
         Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER].into_boxed_slice() })
     }
 
+    /// A channel on which a listing may be asked for in part: the kernel looks at more of the request.
+    /// Before Linux 4.20 it lists everything all the same.
+    pub(crate) fn open_strict() -> io::Result<Self> {
+        let channel = Self::open()?;
+        let _ = channel.socket.set_netlink_get_strict_chk(true);
+        Ok(channel)
+    }
+
     /// Has one thing done, or one thing told to `take`. `flags` are added to the request's.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         message: RouteNetlinkMessage,
         flags: u16,
@@ -64,7 +74,7 @@ impl Channel {
     }
 
     /// Lists a table: the payloads as `read` understands them.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         message: &RouteNetlinkMessage,
         read: impl Fn(&[u8]) -> Result<T, String>,
@@ -75,9 +85,12 @@ impl Channel {
                 self.exchange(message.clone(), NLM_F_REQUEST | NLM_F_DUMP, &mut |payload| {
                     listed.push(read(payload)?);
                     Ok(())
-                })?;
-            if whole == Listing::Whole {
-                return Ok(listed);
+                });
+            match whole {
+                Ok(Listing::Whole) => return Ok(listed),
+                // Some tables say in this way that they have changed.
+                Ok(Listing::Torn) | Err(Refusal::Errno(Errno::EINTR)) => {}
+                Err(refusal) => return Err(refusal),
             }
         }
         Err(Refusal::Broken("the listing changes again and again".to_owned()))
@@ -97,7 +110,7 @@ impl Channel {
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map_err(|error| Refusal::Broken(error.to_string()))?;
+        self.send(&bytes)?;
 
         let deadline = Instant::now() + DEADLINE;
         let mut answer = Answer { sequence: self.sequence, listing: Listing::Whole };
@@ -109,6 +122,17 @@ impl Channel {
                 .ok_or_else(|| Refusal::Broken(format!("answer of {length} bytes was cut")))?;
             if answer.read(datagram, take)? {
                 return Ok(answer.listing);
+            }
+        }
+    }
+
+    /// The kernel takes a request within the system call, so that this never waits.
+    fn send(&self, bytes: &[u8]) -> Result<(), Refusal> {
+        loop {
+            match self.socket.send(bytes, 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Refusal::Broken(error.to_string())),
             }
         }
     }
@@ -174,18 +198,8 @@ impl Answer {
             }
             match message.message_type() {
                 NLMSG_NOOP => {}
-                NLMSG_DONE => return Ok(true),
-                NLMSG_ERROR => {
-                    let code = ErrorBuffer::new_checked(message.payload())
-                        .map_err(|error| Refusal::Broken(error.to_string()))?
-                        .code();
-                    return match code {
-                        None => Ok(true),
-                        Some(code) => {
-                            Err(Refusal::Errno(Errno::from_raw(code.get().saturating_neg())))
-                        }
-                    };
-                }
+                NLMSG_DONE => return end(done_code(message.payload())?),
+                NLMSG_ERROR => return end(error_code(message.payload())?),
                 NLMSG_OVERRUN => return Err(Refusal::Broken("data was lost".to_owned())),
                 _ => take(message.payload()).map_err(Refusal::Broken)?,
             }
@@ -193,6 +207,70 @@ impl Answer {
             rest = rest.get(length..).unwrap_or_default();
         }
         Ok(false)
+    }
+}
+
+/// The answer is complete; `code` is 0 or a negative errno.
+fn end(code: i32) -> Result<bool, Refusal> {
+    match code {
+        0 => Ok(true),
+        code => Err(Refusal::Errno(Errno::from_raw(code.saturating_neg()))),
+    }
+}
+
+fn error_code(payload: &[u8]) -> Result<i32, Refusal> {
+    let error =
+        ErrorBuffer::new_checked(payload).map_err(|error| Refusal::Broken(error.to_string()))?;
+    Ok(error.code().map_or(0, i32::from))
+}
+
+/// A listing that fails on the way ends with its error.
+fn done_code(payload: &[u8]) -> Result<i32, Refusal> {
+    // Linux may leave the code out, which means 0.
+    if payload.is_empty() {
+        return Ok(0);
+    }
+    let done =
+        DoneBuffer::new_checked(payload).map_err(|error| Refusal::Broken(error.to_string()))?;
+    Ok(done.code())
+}
+
+/// An address that an interface has.
+pub(crate) struct Assigned {
+    /// The interface.
+    pub(crate) index: u32,
+    /// The address; `None` if the message has none.
+    pub(crate) address: Option<IpAddr>,
+    /// The other end of a point-to-point link.
+    pub(crate) peer: Option<IpAddr>,
+    /// Bits of its network.
+    pub(crate) prefix_length: u8,
+    /// Whether duplicate address detection does not hold it back.
+    pub(crate) usable: bool,
+}
+
+impl Assigned {
+    /// Reads one listed address.
+    pub(crate) fn parse(payload: &[u8]) -> Result<Self, String> {
+        let message = AddressMessage::parse(payload).map_err(|error| error.to_string())?;
+        let (mut local, mut peer) = (None, None);
+        let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+        for attribute in &message.attributes {
+            match attribute {
+                AddressAttribute::Local(address) => local = Some(*address),
+                AddressAttribute::Address(address) => peer = Some(*address),
+                AddressAttribute::Flags(all) => flags = *all,
+                _ => {}
+            }
+        }
+        Ok(Self {
+            index: message.header.index,
+            // Without IFA_LOCAL (IPv6), IFA_ADDRESS is the address itself.
+            address: local.or(peer),
+            peer,
+            prefix_length: message.header.prefix_len,
+            usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+        })
     }
 }
 
@@ -236,11 +314,22 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_the_kernels_errno() {
-        let mut payload = (-(Errno::EPERM as i32)).to_ne_bytes().to_vec();
-        payload.extend([0; 16]);
-        let refusal = read(&message(NLMSG_ERROR, 0, 7, &payload)).unwrap_err();
-        assert!(matches!(refusal, Refusal::Errno(Errno::EPERM)), "{refusal:?}");
+    fn a_refusal_is_the_kernels_errno_also_at_the_end_of_a_listing() {
+        let part = message(20, NLM_F_MULTIPART, 7, b"abc");
+        for errno in [Errno::EPERM, Errno::ENOENT, Errno::EINTR] {
+            let mut payload = (-(errno as i32)).to_ne_bytes().to_vec();
+            let done = message(NLMSG_DONE, NLM_F_MULTIPART, 7, &payload);
+            payload.extend([0; 16]);
+            for answer in
+                [message(NLMSG_ERROR, 0, 7, &payload), done.clone(), [part.clone(), done].concat()]
+            {
+                let refusal = read(&answer).unwrap_err();
+                assert!(matches!(refusal, Refusal::Errno(said) if said == errno), "{refusal:?}");
+            }
+        }
+        assert!(read(&message(NLMSG_DONE, NLM_F_MULTIPART, 7, &[])).unwrap().0);
+        let cut = read(&message(NLMSG_DONE, NLM_F_MULTIPART, 7, &[1, 2]));
+        assert!(matches!(cut, Err(Refusal::Broken(_))));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -135,6 +136,55 @@ impl Locked<'_> {
     }
 }
 
+/// Says, as long as it is there and the process lives, that an address is being settled.
+#[derive(Debug)]
+pub(super) struct Settling {
+    _lock: Flock<File>,
+}
+
+impl Locked<'_> {
+    /// Says that this run settles an address; others may settle it, too.
+    pub(super) fn settling(&self, address: IpAddr) -> Result<Settling, Failure> {
+        let path = self.settle_file(address);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(O_NOFOLLOW)
+            .open(&path)
+            .map_err(|error| failed("open", &path, &error))?;
+        // Nobody has it exclusively: that is done only under the lock of the directory.
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(lock) => Ok(Settling { _lock: lock }),
+            Err((_, errno)) => Err(failed("lock", &path, &errno.into())),
+        }
+    }
+
+    /// Whether a living run settles this address.
+    pub(super) fn is_settling(&self, address: IpAddr) -> Result<bool, Failure> {
+        let path = self.settle_file(address);
+        let flags = O_NOFOLLOW | O_NONBLOCK;
+        let file = match OpenOptions::new().write(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed("open", &path, &error)),
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(_lock) => {
+                fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
+                Ok(false)
+            }
+            Err((_, Errno::EAGAIN)) => Ok(true),
+            Err((_, errno)) => Err(failed("lock", &path, &errno.into())),
+        }
+    }
+
+    fn settle_file(&self, address: IpAddr) -> PathBuf {
+        self.store.directory.join(format!("settle.{address}"))
+    }
+}
+
 fn failed(operation: &'static str, path: &Path, error: &io::Error) -> Failure {
     let advice = match error.kind() {
         io::ErrorKind::PermissionDenied => "; run as root, or choose another --state-dir",
@@ -198,6 +248,22 @@ mod tests {
         let link = directory.path().join("link");
         symlink(&store.directory, &link).unwrap();
         assert!(matches!(Store::new(link).lock(), Err(Failure::State { operation: "use", .. })));
+    }
+
+    #[test]
+    fn an_address_is_settled_as_long_as_a_run_that_says_so() {
+        let (_directory, store) = store();
+        let (one, other) = ("198.51.100.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
+        let locked = store.lock().unwrap();
+        assert!(!locked.is_settling(one).unwrap());
+        let first = locked.settling(one).unwrap();
+        let second = locked.settling(one).unwrap();
+        assert!(!locked.is_settling(other).unwrap());
+        drop(first);
+        assert!(locked.is_settling(one).unwrap(), "another run does still");
+        drop(second);
+        assert!(!locked.is_settling(one).unwrap());
+        assert!(!locked.settle_file(one).exists());
     }
 
     #[test]

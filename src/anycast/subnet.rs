@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::model::Family;
+
 /// An IP subnet in CIDR form, `198.51.100.0/24` or `2001:db8:53::/64`; never everything (`/0`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Subnet {
@@ -14,6 +16,11 @@ pub(super) struct Subnet {
 }
 
 impl Subnet {
+    /// The family of its addresses.
+    pub(super) fn family(&self) -> Family {
+        Family::of(self.network)
+    }
+
     /// Whether the address lies within. An IPv4 address is never within an IPv6 subnet.
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         self.network.is_ipv4() == address.is_ipv4()

@@ -5,17 +5,17 @@
 
 use super::{Dataplane, Operation, TableError};
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey, Stats};
+use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Decides for each operation whether to refuse it, and with which words.
-pub type Refusal = Box<dyn FnMut(&Operation) -> Option<String> + Send>;
+/// Decides for each operation whether to refuse it, and why.
+pub type Refusal = Box<dyn FnMut(&Operation) -> Option<Errno> + Send>;
 
 /// The memory table.
 #[derive(Default)]
 pub struct Memory {
     services: BTreeMap<ServiceKey, (Service, Vec<Destination>)>,
-    journal: Vec<Operation>,
     refusal: Option<Refusal>,
 }
 
@@ -25,16 +25,11 @@ impl Memory {
         Self::default()
     }
 
-    /// The table with an error injected: operations for which `refusal` has words fail with them.
+    /// The table with an error injected: operations for which `refusal` has a reason fail with it.
     #[must_use]
     pub fn refusing(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);
         self
-    }
-
-    /// The operations carried out since the last call.
-    pub fn take_journal(&mut self) -> Vec<Operation> {
-        std::mem::take(&mut self.journal)
     }
 
     fn entry(
@@ -42,7 +37,9 @@ impl Memory {
         operation: &Operation,
         key: &ServiceKey,
     ) -> Result<&mut (Service, Vec<Destination>), TableError> {
-        self.services.get_mut(key).ok_or_else(|| refused(operation, "no such service (ESRCH)"))
+        self.services
+            .get_mut(key)
+            .ok_or_else(|| refused(operation, "no such service", Errno::ESRCH))
     }
 }
 
@@ -67,19 +64,20 @@ impl Dataplane for Memory {
 
     fn apply(&mut self, operation: &Operation) -> Result<(), TableError> {
         if let Some(refusal) = &mut self.refusal
-            && let Some(words) = refusal(operation)
+            && let Some(errno) = refusal(operation)
         {
-            return Err(refused(operation, &words));
+            return Err(refused(operation, errno.desc(), errno));
         }
         match operation {
             Operation::AddService(service) | Operation::SetService(service)
                 if service.problem().is_some() =>
             {
-                return Err(refused(operation, service.problem().unwrap_or_default()));
+                let problem = service.problem().unwrap_or_default();
+                return Err(TableError::new(format!("{operation}: {problem}"), None));
             }
             Operation::AddService(service) => {
                 if self.services.contains_key(&service.key) {
-                    return Err(refused(operation, "service exists (EEXIST)"));
+                    return Err(refused(operation, "service exists", Errno::EEXIST));
                 }
                 self.services.insert(service.key, (service.clone(), Vec::new()));
             }
@@ -93,24 +91,23 @@ impl Dataplane for Memory {
             Operation::AddDestination(key, destination) => {
                 let (_, destinations) = self.entry(operation, key)?;
                 if position(destinations, destination.socket_address()).is_some() {
-                    return Err(refused(operation, "destination exists (EEXIST)"));
+                    return Err(refused(operation, "destination exists", Errno::EEXIST));
                 }
                 destinations.push(*destination);
             }
             Operation::SetDestination(key, destination) => {
                 let (_, destinations) = self.entry(operation, key)?;
                 let at = position(destinations, destination.socket_address())
-                    .ok_or_else(|| refused(operation, "no such destination (ENOENT)"))?;
+                    .ok_or_else(|| refused(operation, "no such destination", Errno::ENOENT))?;
                 destinations[at] = *destination;
             }
             Operation::DeleteDestination(key, address) => {
                 let (_, destinations) = self.entry(operation, key)?;
                 let at = position(destinations, *address)
-                    .ok_or_else(|| refused(operation, "no such destination (ENOENT)"))?;
+                    .ok_or_else(|| refused(operation, "no such destination", Errno::ENOENT))?;
                 destinations.remove(at);
             }
         }
-        self.journal.push(operation.clone());
         Ok(())
     }
 }
@@ -119,8 +116,8 @@ fn position(destinations: &[Destination], address: SocketAddr) -> Option<usize> 
     destinations.iter().position(|destination| destination.socket_address() == address)
 }
 
-fn refused(operation: &Operation, cause: &str) -> TableError {
-    TableError(format!("{operation}: {cause}"))
+fn refused(operation: &Operation, cause: &str, errno: Errno) -> TableError {
+    TableError::new(format!("{operation}: {cause} ({errno:?})"), Some(errno))
 }
 
 /// The words of `ipvs-rs` for the same operation.

@@ -19,6 +19,7 @@ pub use plan::{Planned, plan_changes, plan_removal, plan_service, service_key, w
 pub use table::{Done, Snapshot, Table};
 
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
+use nix::errno::Errno;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -62,11 +63,31 @@ pub enum Operation {
 
 /// A refusal: which operation on what, and the cause last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableError(pub String);
+pub struct TableError {
+    text: String,
+    errno: Option<Errno>,
+}
+
+impl TableError {
+    /// A refusal in words, with the kernel's number if there is one.
+    pub fn new(text: impl Into<String>, errno: Option<Errno>) -> Self {
+        Self { text: text.into(), errno }
+    }
+
+    /// Whether what the operation is about is not in the table (ESRCH, ENOENT).
+    pub fn is_absent(&self) -> bool {
+        matches!(self.errno, Some(Errno::ESRCH | Errno::ENOENT))
+    }
+
+    /// Whether what the operation would add is in the table (EEXIST).
+    pub fn is_present(&self) -> bool {
+        self.errno == Some(Errno::EEXIST)
+    }
+}
 
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -74,7 +95,7 @@ impl std::error::Error for TableError {}
 
 impl From<ipvs_rs::Error> for TableError {
     fn from(error: ipvs_rs::Error) -> Self {
-        Self(error.to_string())
+        Self::new(error.to_string(), error.errno().map(Errno::from_raw))
     }
 }
 

@@ -7,15 +7,28 @@ use crate::model::{
     VirtualService,
 };
 use ipvs_rs::{Destination, Forwarding, SchedulerFlags, Service, ServiceKey};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// An operation, and what it is called when it has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
+    /// What to do first, without a word.
+    pub before: Option<Operation>,
     /// What to do.
     pub operation: Operation,
     /// What to say.
     pub notice: Notice,
+}
+
+impl Planned {
+    fn new(operation: Operation, notice: Notice) -> Self {
+        Self { before: None, operation, notice }
+    }
+
+    /// All operations, in their order.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.before.iter().chain([&self.operation])
+    }
 }
 
 /// The operations that make the table list a service and its destinations as wanted, and nothing
@@ -30,14 +43,14 @@ pub fn plan_service(
     let entry = wanted_entry(wanted.service);
     let mut planned = Vec::new();
     match listed {
-        None => planned.push(Planned {
-            operation: Operation::AddService(entry),
-            notice: Notice::ServiceAdded(address),
-        }),
-        Some((listed, _)) if differs(&entry, listed) => planned.push(Planned {
-            operation: Operation::SetService(entry),
-            notice: Notice::ServiceChanged(address),
-        }),
+        None => {
+            let operation = Operation::AddService(entry);
+            planned.push(Planned::new(operation, Notice::ServiceAdded(address)));
+        }
+        Some((listed, _)) if differs(&entry, listed) => {
+            let operation = Operation::SetService(entry);
+            planned.push(Planned::new(operation, Notice::ServiceChanged(address)));
+        }
         Some(_) => {}
     }
     let mut leftover: HashMap<DestinationAddress, &Destination> = listed
@@ -55,17 +68,16 @@ pub fn plan_service(
         planned.extend(plan_destination(address, destination, listed));
     }
     for listed in before.into_iter().filter(|listed| leftover.contains_key(listed)) {
-        planned.push(Planned {
-            operation: Operation::DeleteDestination(service_key(address), listed),
-            notice: Notice::Destination {
-                verb: DestinationVerb::Purged(Stage::Start),
-                role: Role::RealServer,
-                listed,
-                configured: listed,
-                weight: 0,
-                service: address,
-            },
-        });
+        let notice = Notice::Destination {
+            verb: DestinationVerb::Purged(Stage::Start),
+            role: Role::RealServer,
+            listed,
+            configured: listed,
+            weight: 0,
+            service: address,
+        };
+        let operation = Operation::DeleteDestination(service_key(address), listed);
+        planned.push(Planned::new(operation, notice));
     }
     planned
 }
@@ -94,28 +106,27 @@ pub fn plan_removal(
     stage: Stage,
 ) -> Vec<Planned> {
     let key = service_key(service.address);
-    let is_listed = |(address, _): &(DestinationAddress, DestinationAddress)| {
-        listed.iter().any(|destination| destination.socket_address() == *address)
-    };
+    // Each once: a configuration may name a server twice.
+    let mut left: HashSet<DestinationAddress> =
+        listed.iter().map(Destination::socket_address).collect();
+    let is_listed = |(address, _): &(DestinationAddress, DestinationAddress)| left.remove(address);
     let mut planned: Vec<Planned> = serving
         .into_iter()
         .filter(is_listed)
-        .map(|(listed, configured)| Planned {
-            operation: Operation::DeleteDestination(key, listed),
-            notice: Notice::Destination {
+        .map(|(listed, configured)| {
+            let notice = Notice::Destination {
                 verb: DestinationVerb::Purged(stage),
                 role: Role::RealServer,
                 listed,
                 configured,
                 weight: 0,
                 service: service.address,
-            },
+            };
+            Planned::new(Operation::DeleteDestination(key, listed), notice)
         })
         .collect();
-    planned.push(Planned {
-        operation: Operation::DeleteService(key),
-        notice: Notice::ServicePurged(service.address, stage),
-    });
+    let notice = Notice::ServicePurged(service.address, stage);
+    planned.push(Planned::new(Operation::DeleteService(key), notice));
     planned
 }
 
@@ -126,6 +137,7 @@ fn plan_destination(
 ) -> Option<Planned> {
     let entry = |weight| destination_entry(wanted, weight);
     let key = service_key(service);
+    let mut before = None;
     let (operation, verb, weight) = match (wanted.want, listed) {
         (Want::Serve { weight }, None) => {
             (Operation::AddDestination(key, entry(weight)), DestinationVerb::Added, weight)
@@ -134,7 +146,14 @@ fn plan_destination(
             (Operation::SetDestination(key, entry(weight)), DestinationVerb::Restored, weight)
         }
         (Want::Quiesce { relist: true }, None) => {
-            (Operation::AddDestination(key, entry(0)), DestinationVerb::ReaddQuiescent, 0)
+            // Added with weight 0, it would have no place: a director that was restarted would hash
+            // otherwise than the others, which had it in service before.
+            before = wanted.place.map(|weight| Operation::AddDestination(key, entry(weight)));
+            let operation = match before {
+                Some(_) => Operation::SetDestination(key, entry(0)),
+                None => Operation::AddDestination(key, entry(0)),
+            };
+            (operation, DestinationVerb::ReaddQuiescent, 0)
         }
         // compat: an entry of weight 0 with the right forwarding is left alone (spec 5.5)
         (Want::Quiesce { .. }, Some(listed))
@@ -158,7 +177,7 @@ fn plan_destination(
         weight,
         service,
     };
-    Some(Planned { operation, notice })
+    Some(Planned { before, operation, notice })
 }
 
 /// Whether a listed destination is as wanted. `Local` is the kernel's own word for a destination on

@@ -7,7 +7,7 @@ use super::{
 use crate::director::{Change, Director, Found, ServiceState, WantedDestination, WantedService};
 use crate::model::{DestinationAddress, ServiceAddress, VirtualService};
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What has become of a planned operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub enum Done {
     Applied(Notice),
     /// The table listed the service already, with the right scheduler, flags and persistence.
     Kept(ServiceAddress),
-    /// The table refused; it will be tried again. Reported once until the cause changes.
+    /// The table refused; it will be tried again. Each cause is reported once until nothing is owed
+    /// to the service any more.
     Failed {
         /// The service.
         service: ServiceAddress,
@@ -34,30 +35,48 @@ pub struct Snapshot {
     weights: HashMap<(ServiceKey, DestinationAddress), u32>,
 }
 
+impl Snapshot {
+    /// A service as it was listed, and its destinations.
+    pub fn listed(&self, service: ServiceAddress) -> Option<(&Service, &[Destination])> {
+        let (service, destinations) = self.services.get(&service_key(service))?;
+        Some((service, destinations))
+    }
+}
+
 /// The table, with what is still owed to it.
 pub struct Table {
     backend: Box<dyn Dataplane>,
     /// Services to be synchronised whole at the next round, because that failed.
-    whole: HashSet<ServiceAddress>,
+    whole: BTreeSet<ServiceAddress>,
     /// Services that the table has refused to list: without them no destination can follow, and
     /// they are synchronised whole anyway.
-    refused: HashSet<ServiceAddress>,
+    refused: BTreeSet<ServiceAddress>,
     /// Changes to be made at the next round, because they failed.
-    changes: HashMap<ServiceAddress, HashMap<DestinationAddress, WantedDestination>>,
+    changes: BTreeMap<ServiceAddress, BTreeMap<DestinationAddress, WantedDestination>>,
     /// Services to be removed at the next round, because that failed.
     removals: Vec<VirtualService>,
-    /// The last failure of each service that has one.
-    failures: HashMap<ServiceAddress, TableError>,
+    /// The failures of each service that is owed something.
+    failures: HashMap<ServiceAddress, Failures>,
 }
+
+/// Why a service is owed something.
+struct Failures {
+    last: TableError,
+    /// What has been reported. Several things may be owed and fail in turn, each with its own cause.
+    told: Vec<TableError>,
+}
+
+/// Failures of one service that are remembered as reported.
+const TOLD: usize = 64;
 
 impl Table {
     /// A table over a backend.
     pub fn new(backend: Box<dyn Dataplane>) -> Self {
         Self {
             backend,
-            whole: HashSet::new(),
-            refused: HashSet::new(),
-            changes: HashMap::new(),
+            whole: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            changes: BTreeMap::new(),
             removals: Vec::new(),
             failures: HashMap::new(),
         }
@@ -106,7 +125,7 @@ impl Table {
 
     /// The last refusal of each service that is owed something.
     pub fn failure(&self, service: ServiceAddress) -> Option<&TableError> {
-        self.failures.get(&service)
+        self.failures.get(&service).map(|failures| &failures.last)
     }
 
     /// Makes the table list these services whole.
@@ -114,23 +133,22 @@ impl Table {
         let mut done = Vec::new();
         for wanted in wanted {
             let address = wanted.service.address;
-            let listed = snapshot
-                .services
-                .get(&service_key(address))
-                .map(|(service, destinations)| (service, destinations.as_slice()));
-            let planned = plan_service(wanted, listed);
+            let planned = plan_service(wanted, snapshot.listed(address));
             let changes_service = planned.first().is_some_and(|planned| {
                 matches!(planned.operation, Operation::AddService(_) | Operation::SetService(_))
             });
             if !changes_service {
                 done.push(Done::Kept(address));
             }
+            // A removal that is still owed was meant for the service that was there before.
+            self.removals.retain(|owed| owed.address != address);
             self.changes.remove(&address);
             if self.carry_out(address, planned, &mut done) {
                 self.whole.remove(&address);
             } else {
                 self.whole.insert(address);
             }
+            self.settled(address, &mut done);
         }
         done
     }
@@ -155,10 +173,8 @@ impl Table {
 
     /// Tries again what failed, from a fresh listing.
     pub fn retry(&mut self, director: &Director) -> Vec<Done> {
-        let mut done = Vec::new();
-        let removals = std::mem::take(&mut self.removals);
-        done.extend(self.remove(removals.iter().map(|service| (service, None)), Stage::Start));
-        let whole: Vec<ServiceAddress> = self.whole.drain().collect();
+        let mut done = self.remove_owed(director);
+        let whole = std::mem::take(&mut self.whole);
         let wanted: Vec<_> =
             whole.into_iter().filter_map(|address| director.wanted(address)).collect();
         if !wanted.is_empty() {
@@ -178,10 +194,17 @@ impl Table {
                 self.settle_changes(service, &mut done);
             } else {
                 self.changes.remove(&service);
-                self.recovered(service, &mut done);
+                self.settled(service, &mut done);
             }
         }
         done
+    }
+
+    /// Tries the removals again that failed: the last chance before an end.
+    pub fn remove_owed(&mut self, director: &Director) -> Vec<Done> {
+        let mut removals = std::mem::take(&mut self.removals);
+        removals.retain(|service| director.service(service.address).is_none());
+        self.remove(removals.iter().map(|service| (service, None)), Stage::Start)
     }
 
     /// Whether anything failed that [`Table::retry`] would try again.
@@ -221,6 +244,9 @@ impl Table {
             if !removed && stage == Stage::Start {
                 self.removals.push(service.clone());
             }
+            if removed {
+                self.settled(service.address, &mut done);
+            }
         }
         done
     }
@@ -235,7 +261,6 @@ impl Table {
     ) -> bool {
         let key = service_key(service.address);
         if !listed.contains(&key) {
-            self.recovered(service.address, done);
             return true;
         }
         let destinations = match self.destinations(key) {
@@ -257,7 +282,11 @@ impl Table {
 
     /// Has these services synchronised whole at the next [`Table::retry`].
     pub fn owe(&mut self, services: impl IntoIterator<Item = ServiceAddress>) {
-        self.whole.extend(services);
+        for service in services {
+            // What is owed of single destinations may be of servers that are no longer configured.
+            self.changes.remove(&service);
+            self.whole.insert(service);
+        }
     }
 
     fn settle_changes(&mut self, service: ServiceAddress, done: &mut Vec<Done>) {
@@ -280,6 +309,7 @@ impl Table {
         if !self.carry_out(service, planned, done) {
             self.changes.insert(service, owed);
         }
+        self.settled(service, done);
     }
 
     /// Carries out all of a plan, whatever fails in between; whether all of it succeeded.
@@ -291,9 +321,11 @@ impl Table {
     ) -> bool {
         let mut failure = None;
         self.refused.remove(&service);
-        for Planned { operation, notice } in planned {
-            match self.backend.apply(&operation) {
-                Ok(()) => done.push(Done::Applied(notice)),
+        for Planned { before, operation, notice } in planned {
+            let reached = before.map_or(Ok(Reached::Now), |before| self.reach(&before));
+            match reached.and_then(|_| self.reach(&operation)) {
+                Ok(Reached::Now) => done.push(Done::Applied(notice)),
+                Ok(Reached::Before) => {}
                 Err(error) => {
                     failure.get_or_insert(error);
                     if matches!(operation, Operation::AddService(_)) {
@@ -304,10 +336,7 @@ impl Table {
             }
         }
         match failure {
-            None => {
-                self.recovered(service, done);
-                true
-            }
+            None => true,
             Some(error) => {
                 self.failed(service, error, done);
                 false
@@ -315,15 +344,44 @@ impl Table {
         }
     }
 
+    /// Carries out one operation. What it is for may be so already, because somebody else was
+    /// quicker since the listing: that is no failure.
+    fn reach(&mut self, operation: &Operation) -> Result<Reached, TableError> {
+        let Err(error) = self.backend.apply(operation) else { return Ok(Reached::Now) };
+        let instead = match operation {
+            Operation::DeleteService(_) | Operation::DeleteDestination(..) if error.is_absent() => {
+                return Ok(Reached::Before);
+            }
+            Operation::AddService(service) if error.is_present() => {
+                Operation::SetService(service.clone())
+            }
+            Operation::AddDestination(service, destination) if error.is_present() => {
+                Operation::SetDestination(*service, *destination)
+            }
+            _ => return Err(error),
+        };
+        self.backend.apply(&instead).map(|()| Reached::Now)
+    }
+
     fn failed(&mut self, service: ServiceAddress, error: TableError, done: &mut Vec<Done>) {
-        if self.failures.get(&service) != Some(&error) {
-            done.push(Done::Failed { service, error: error.clone() });
-            self.failures.insert(service, error);
+        let failures = self
+            .failures
+            .entry(service)
+            .or_insert_with(|| Failures { last: error.clone(), told: Vec::new() });
+        failures.last = error.clone();
+        if !failures.told.contains(&error) {
+            failures.told.truncate(TOLD - 1);
+            failures.told.push(error.clone());
+            done.push(Done::Failed { service, error });
         }
     }
 
-    fn recovered(&mut self, service: ServiceAddress, done: &mut Vec<Done>) {
-        if self.failures.remove(&service).is_some() {
+    /// Reports that a service is as wanted again, if it is: something else may still be owed.
+    fn settled(&mut self, service: ServiceAddress, done: &mut Vec<Done>) {
+        let owed = self.whole.contains(&service)
+            || self.changes.contains_key(&service)
+            || self.removals.iter().any(|owed| owed.address == service);
+        if !owed && self.failures.remove(&service).is_some() {
             done.push(Done::Recovered(service));
         }
     }
@@ -343,11 +401,12 @@ fn rank(wanted: &WantedDestination) -> u8 {
     }
 }
 
-impl Snapshot {
-    /// Whether the table lists a service.
-    pub fn lists(&self, service: ServiceAddress) -> bool {
-        self.services.contains_key(&service_key(service))
-    }
+/// When the table came to be as an operation wants it.
+enum Reached {
+    /// By the operation.
+    Now,
+    /// Without it.
+    Before,
 }
 
 impl Found for Snapshot {

@@ -47,6 +47,9 @@ pub struct WantedDestination {
     pub thresholds: Thresholds,
     /// In service, drained or absent.
     pub want: Want,
+    /// The weight that gives it its place in a table of hashes, for a scheduler that keeps the place of a
+    /// server at weight 0 by the last weight it had (`mh`); `None` for others.
+    pub place: Option<u32>,
 }
 
 /// What a destination is to its service.
@@ -54,7 +57,7 @@ pub struct WantedDestination {
 pub enum Role {
     /// A real server.
     RealServer,
-    /// The fallback server.
+    /// A fallback server.
     Fallback,
 }
 

@@ -1,6 +1,6 @@
-//! When the fallback server serves, and when `fallbackcommand` runs.
+//! When the fallback servers serve, and when `fallbackcommand` runs.
 //!
-//! The fallback *server* follows the table: it is listed while no real server is. The fallback
+//! The fallback *servers* follow the table: they are listed while no real server is. The fallback
 //! *command* follows verdicts: it announces a site to a network, so it says `stop` (the site is
 //! good) only on passed checks and `start` only when passing has become impossible.
 
@@ -10,8 +10,6 @@ use std::time::Instant;
 /// The verdicts on the real servers of one service, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Servers that the table sends connections to.
-    pub serving: usize,
     /// Servers whose last verdict is good.
     pub passed: usize,
     /// Servers that may still pass: checked, but without a verdict yet.
@@ -23,6 +21,8 @@ pub struct Tally {
 pub struct HookState {
     /// The argument of its last run; `None` if it never ran.
     pub told: Option<HookArgument>,
+    /// Whether nobody knows what came of that run: the process that began it did not see its end.
+    unsure: bool,
     /// Since when the service is good while the command still says it is not.
     good_since: Option<Instant>,
 }
@@ -30,7 +30,18 @@ pub struct HookState {
 impl HookState {
     /// The state of a command that an earlier process of this program last ran with `told`.
     pub fn remembered(told: Option<HookArgument>) -> Self {
-        Self { told, good_since: None }
+        Self { told, unsure: false, good_since: None }
+    }
+
+    /// The state of a command whose last run an earlier process began and did not see end: the next
+    /// decision runs it, whatever it says.
+    pub fn interrupted(told: HookArgument) -> Self {
+        Self { told: Some(told), unsure: true, good_since: None }
+    }
+
+    /// Whether the command is known to have been told this last.
+    pub fn surely(&self, argument: HookArgument) -> bool {
+        self.told == Some(argument) && !self.unsure
     }
 
     /// The argument to run the command with now, if any; remembers it as told.
@@ -52,7 +63,7 @@ impl HookState {
         if argument == HookArgument::Start {
             self.good_since = None;
         }
-        if self.told == Some(argument) {
+        if self.surely(argument) {
             return None;
         }
         if argument == HookArgument::Stop && self.told == Some(HookArgument::Start) {
@@ -61,8 +72,7 @@ impl HookState {
                 return None;
             }
         }
-        self.good_since = None;
-        self.told = Some(argument);
+        *self = Self::remembered(Some(argument));
         Some(argument)
     }
 

@@ -28,14 +28,6 @@ impl Health {
         }
     }
 
-    /// Whether a check has said what it is.
-    pub fn is_verdict(&self) -> bool {
-        match self {
-            Self::Up | Self::Down(_) | Self::Maintenance => true,
-            Self::Unknown | Self::Adopted => false,
-        }
-    }
-
     /// The word of `status`.
     pub fn word(&self) -> &'static str {
         match self {

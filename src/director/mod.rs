@@ -8,6 +8,7 @@ mod action;
 mod event;
 mod fallback;
 mod health;
+mod overrides;
 mod reload;
 mod service;
 mod wanted;
@@ -16,29 +17,28 @@ pub use action::{Action, Change, Report, Role, Want, WantedDestination};
 pub use event::{CheckId, Checked, Event};
 pub use fallback::{HookState, Tally};
 pub use health::Health;
+pub use overrides::{Override, Overrides, Scope, ServerName};
 pub use reload::{Found, Removed};
 pub use service::{ServerState, ServiceState};
 pub use wanted::WantedService;
 
 use crate::check::{CheckOutcome, Failure};
-use crate::model::{
-    CheckMethod, CheckPlan, DestinationAddress, HookArgument, Model, ServiceAddress, Step,
-    VirtualService,
-};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::model::{CheckMethod, CheckPlan, Model, ServiceAddress, Step, VirtualService};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// The state of everything that is watched.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Director {
     services: Vec<ServiceState>,
     by_address: HashMap<ServiceAddress, usize>,
     checks: HashMap<CheckId, CheckState>,
     next_check: u64,
-    maintenance: HashSet<DestinationAddress>,
-    /// Services whose fallback command waits for `fallbackholddown`.
-    holding_down: BTreeSet<usize>,
+    overrides: Overrides,
+    /// Services whose fallback command waits for `fallbackholddown`. By address: indices do not
+    /// survive a reload.
+    holding_down: BTreeSet<ServiceAddress>,
 }
 
 /// One check, and where its outcome counts.
@@ -67,17 +67,17 @@ pub struct Member {
 }
 
 impl Director {
-    /// A director for this model, over what the table listed and what the fallback commands were
-    /// told by an earlier process.
+    /// A director for this model, over what the table listed and what an earlier process told the
+    /// fallback commands (`told`).
     ///
     /// Real servers that the table lists in service are adopted: they keep their connections until
     /// a check says otherwise.
-    /// `maintenance` are the servers, by configured address, that have a file in `maintenancedir`.
+    /// `overrides` are what operators say of servers.
     pub fn new(
         model: &Model,
         found: &dyn Found,
-        maintenance: HashSet<DestinationAddress>,
-        told: impl Fn(&VirtualService) -> Option<HookArgument>,
+        overrides: Overrides,
+        told: impl Fn(&VirtualService) -> HookState,
         now: Instant,
     ) -> Self {
         let mut director = Self {
@@ -85,12 +85,12 @@ impl Director {
             by_address: HashMap::new(),
             checks: HashMap::new(),
             next_check: 0,
-            maintenance,
+            overrides,
             holding_down: BTreeSet::new(),
         };
-        director.install(model, found, now);
+        director.install(model, found, now, &mut Vec::new());
         for state in &mut director.services {
-            state.hook = HookState::remembered(told(&state.service));
+            state.hook = told(&state.service);
         }
         director
     }
@@ -100,10 +100,12 @@ impl Director {
         let mut actions = Vec::new();
         match event {
             Event::Checked(checked) => self.checked(&checked, now, &mut actions),
-            Event::Maintenance(servers) => self.maintain(servers, now, &mut actions),
+            Event::Overrides(overrides) => self.override_with(overrides, now, &mut actions),
             Event::Deadline => {
-                for index in std::mem::take(&mut self.holding_down) {
-                    self.decide_hook(index, now, &mut actions);
+                for address in std::mem::take(&mut self.holding_down) {
+                    if let Some(&index) = self.by_address.get(&address) {
+                        self.decide_hook(index, now, &mut actions);
+                    }
                 }
             }
         }
@@ -131,8 +133,8 @@ impl Director {
     pub fn next_deadline(&self) -> Option<Instant> {
         self.holding_down
             .iter()
-            .filter_map(|&index| {
-                let state = &self.services[index];
+            .filter_map(|&address| {
+                let state = self.service(address)?;
                 state.hook.deadline(&state.service)
             })
             .min()
@@ -168,11 +170,7 @@ impl Director {
     /// its servers are in maintenance.
     pub fn due(&self, id: CheckId) -> Option<(&Arc<CheckPlan>, Step)> {
         let check = self.checks.get(&id)?;
-        let in_maintenance = |member: &Member| {
-            let server = &self.services[member.service].servers[member.server];
-            server.health == Health::Maintenance
-        };
-        if check.members.iter().all(in_maintenance) {
+        if self.rests(check) {
             return None;
         }
         let step = match (&check.plan.method, check.connects) {
@@ -199,9 +197,24 @@ impl Director {
         self.checks.get(&id).map_or(&[], |check| &check.members)
     }
 
-    /// Whether every check has had an outcome: the end of starting or reloading.
+    /// Whether every check that runs has had an outcome: the end of starting or reloading.
     pub fn all_answered(&self) -> bool {
-        self.checks.values().all(|check| check.answered || check.plan.method == CheckMethod::Off)
+        self.checks.values().all(|check| {
+            check.answered || check.plan.method == CheckMethod::Off || self.rests(check)
+        })
+    }
+
+    /// Whether a check does not run because all its servers are in maintenance.
+    fn rests(&self, check: &CheckState) -> bool {
+        check.members.iter().all(|member| {
+            let server = &self.services[member.service].servers[member.server];
+            server.health == Health::Maintenance
+        })
+    }
+
+    /// What operators say of servers.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
     }
 
     fn checked(&mut self, checked: &Checked, now: Instant, actions: &mut Vec<Action>) {
@@ -210,14 +223,14 @@ impl Director {
             check.answered = true;
             return;
         }
-        let before = check.count(checked);
+        check.count(checked);
         let (failures, successes) = (check.failures, check.successes);
         let members = std::mem::take(&mut check.members);
         for &Member { service, server } in &members {
             let state = &mut self.services[service];
             let served_before = state.serving();
             let changed = match &checked.outcome {
-                CheckOutcome::Up(_) => state.passed(server, before, successes, now, actions),
+                CheckOutcome::Up(_) => state.passed(server, successes, now, actions),
                 CheckOutcome::Down(why) => state.failed(server, why, failures, now, actions),
             };
             if changed {
@@ -229,25 +242,22 @@ impl Director {
         }
     }
 
-    fn maintain(
-        &mut self,
-        servers: HashSet<DestinationAddress>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    fn override_with(&mut self, overrides: Overrides, now: Instant, actions: &mut Vec<Action>) {
         for index in 0..self.services.len() {
             let state = &mut self.services[index];
             let served_before = state.serving();
             let mut changed = false;
             for server in 0..state.servers.len() {
-                let in_maintenance = servers.contains(&state.service.real_servers[server].address);
-                changed |= state.maintain(server, in_maintenance, now, actions);
+                let address = state.service.real_servers[server].address;
+                let effective = overrides.of(state.address(), address);
+                changed |= state.override_weight(server, effective.weight, actions);
+                changed |= state.maintain(server, effective.maintenance, now, actions);
             }
             if changed {
                 self.after_change(index, served_before, now, actions);
             }
         }
-        self.maintenance = servers;
+        self.overrides = overrides;
     }
 
     /// What a change of some server's health means for the fallback server and command.
@@ -259,10 +269,8 @@ impl Director {
         actions: &mut Vec<Action>,
     ) {
         let state = &self.services[index];
-        if (served_before == 0) != (state.serving() == 0)
-            && let Some(change) = state.fallback_change()
-        {
-            actions.push(Action::Destination(change));
+        if (served_before == 0) != (state.serving() == 0) {
+            actions.extend(state.fallback_changes().map(Action::Destination));
         }
         self.decide_hook(index, now, actions);
     }
@@ -271,17 +279,16 @@ impl Director {
         let state = &mut self.services[index];
         actions.extend(state.decide_hook(now));
         if state.hook.deadline(&state.service).is_some() {
-            self.holding_down.insert(index);
+            self.holding_down.insert(state.address());
         } else {
-            self.holding_down.remove(&index);
+            self.holding_down.remove(&state.address());
         }
     }
 }
 
 impl CheckState {
-    /// Counts an outcome; returns the failures there were before it.
-    fn count(&mut self, checked: &Checked) -> u32 {
-        let before = self.failures;
+    /// Counts an outcome.
+    fn count(&mut self, checked: &Checked) {
         self.answered = true;
         let up = checked.outcome.is_up();
         if up {
@@ -296,7 +303,6 @@ impl CheckState {
             (Step::Connect, true) => self.connects.map(|connects| connects + 1),
             (Step::Full | Step::Connect, false) => None,
         };
-        before
     }
 }
 

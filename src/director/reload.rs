@@ -1,12 +1,13 @@
 //! From one model to the next: what is unchanged keeps its state.
 
 use super::{
-    Action, CheckId, CheckState, Director, Health, HookState, Member, ServerState, ServiceState,
+    Action, CheckId, CheckState, Director, Health, HookState, Member, Overrides, Report,
+    ServerState, ServiceState,
 };
 use crate::model::{
     CheckPlan, DestinationAddress, Model, RealServer, ServiceAddress, VirtualService,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +29,8 @@ impl Found for () {
 pub struct Removed {
     /// The services that are gone, whole.
     pub services: Vec<VirtualService>,
-    /// Actions before they are purged: hooks of those with `fallbackcommandonstop`.
+    /// Transitions of the servers that stay, and actions before the others are purged: hooks of
+    /// services with `fallbackcommandonstop`.
     pub actions: Vec<Action>,
 }
 
@@ -41,12 +43,12 @@ impl Director {
         &mut self,
         model: &Model,
         found: &dyn Found,
-        maintenance: HashSet<DestinationAddress>,
+        overrides: Overrides,
         now: Instant,
     ) -> Removed {
-        self.maintenance = maintenance;
-        let old = self.install(model, found, now);
+        self.overrides = overrides;
         let mut removed = Removed::default();
+        let old = self.install(model, found, now, &mut removed.actions);
         for mut state in old {
             if !self.by_address.contains_key(&state.address()) {
                 removed.actions.extend(state.hook_on_stop());
@@ -63,6 +65,7 @@ impl Director {
         model: &Model,
         found: &dyn Found,
         now: Instant,
+        actions: &mut Vec<Action>,
     ) -> Vec<ServiceState> {
         let mut old_services = std::mem::take(&mut self.services);
         let old_index = std::mem::take(&mut self.by_address);
@@ -81,7 +84,7 @@ impl Director {
                 serving: 0,
                 by_listed: HashMap::with_capacity(service.real_servers.len()),
             };
-            let known = old.map(ServiceState::by_configured).unwrap_or_default();
+            let known = old.map(|old| old.successors(&service.real_servers)).unwrap_or_default();
             for (server, real) in service.real_servers.iter().enumerate() {
                 let check = *ids.entry(Arc::clone(&real.check)).or_insert_with(|| {
                     let (id, check) = old_checks.remove(&real.check).unwrap_or_else(|| {
@@ -96,33 +99,60 @@ impl Director {
                 }
                 let listed = real.listed(service.address);
                 state.by_listed.entry(listed).or_default().push(server);
-                let carried = known.get(&real.address).map(|&old| old.carried(check));
+                let before = known.get(server).copied().flatten();
+                let carried = before.map(|before| before.carried(check));
                 state.servers.push(carried.unwrap_or_else(|| ServerState {
                     health: first_health(real, found.weight(service.address, listed)),
                     since: now,
                     soft: false,
+                    weight: None,
                     check,
                 }));
-                let health = &mut state.servers[server].health;
-                if self.maintenance.contains(&real.address) {
-                    *health = Health::Maintenance;
-                } else if *health == Health::Maintenance {
-                    *health = Health::Unknown;
+                let effective = self.overrides.of(service.address, real.address);
+                state.servers[server].weight = effective.weight;
+                let to = match (&state.servers[server].health, effective.maintenance) {
+                    (Health::Maintenance, true) => None,
+                    (_, true) => Some(Health::Maintenance),
+                    (Health::Maintenance, false) => Some(Health::Unknown),
+                    (_, false) => None,
+                };
+                if let Some(to) = to {
+                    let server = &mut state.servers[server];
+                    let from = std::mem::replace(&mut server.health, to.clone());
+                    server.since = now;
+                    if before.is_some() {
+                        let (service, server) = (service.address, real.address);
+                        let report = Report::Transition { service, server, from, to };
+                        actions.push(Action::Report(report));
+                    }
                 }
             }
-            state.serving = state.servers.iter().filter(|server| server.health.serves()).count();
+            state.serving = state.servers.iter().filter(|server| server.serves()).count();
             self.by_address.insert(service.address, index);
             self.services.push(state);
         }
         for (address, &old) in &old_index {
             if let Some(&index) = self.by_address.get(address) {
                 let old = &mut old_services[old];
-                if old.service.fallback_command == self.services[index].service.fallback_command {
+                if runs_the_same(&old.service, &self.services[index].service) {
                     self.services[index].hook = std::mem::take(&mut old.hook);
                 }
             }
         }
+        let holding =
+            self.services.iter().filter(|state| state.hook.deadline(&state.service).is_some());
+        self.holding_down = holding.map(ServiceState::address).collect();
         old_services
+    }
+}
+
+/// Whether two services have the same fallback command: its text decides, as after a restart. Another
+/// `fallbackcommandtimeout` or `fallbackcommandretry` is no reason to run it again.
+fn runs_the_same(one: &VirtualService, other: &VirtualService) -> bool {
+    match (&one.fallback_command, &other.fallback_command) {
+        (Some(one), Some(other)) => one.command == other.command,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
@@ -135,8 +165,27 @@ fn first_health(real: &RealServer, listed_weight: Option<u32>) -> Health {
 }
 
 impl ServiceState {
-    fn by_configured(&self) -> HashMap<DestinationAddress, &ServerState> {
-        self.service.real_servers.iter().map(|real| real.address).zip(&self.servers).collect()
+    /// The state that each of these servers has had here: of the server with the same address and
+    /// check, else of one with the same address. A configuration may name an address twice; each of
+    /// the two has a state of its own.
+    fn successors(&self, new: &[RealServer]) -> Vec<Option<&ServerState>> {
+        let old = &self.service.real_servers;
+        let mut left: HashMap<DestinationAddress, Vec<usize>> = HashMap::new();
+        for (index, real) in old.iter().enumerate() {
+            left.entry(real.address).or_default().push(index);
+        }
+        let mut found = vec![None; new.len()];
+        for same_check in [true, false] {
+            for (new, found) in new.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+                let Some(left) = left.get_mut(&new.address) else { continue };
+                let mut candidates = left.iter();
+                let fits = |&index: &usize| !same_check || old[index].check == new.check;
+                if let Some(position) = candidates.position(fits) {
+                    *found = Some(&self.servers[left.remove(position)]);
+                }
+            }
+        }
+        found
     }
 }
 
@@ -151,7 +200,7 @@ impl ServerState {
             Health::Up => Health::Adopted,
             other => other.clone(),
         };
-        Self { health, check, soft: false, since: self.since }
+        Self { health, check, soft: false, since: self.since, weight: self.weight }
     }
 }
 

@@ -3,13 +3,17 @@
 use super::{Action, Change, Health, HookState, Report, Role, Tally, Want, WantedDestination};
 use crate::check::Failure;
 use crate::model::{
-    CheckMethod, DestinationAddress, HookArgument, RealServer, ServiceAddress, VirtualService,
+    CheckMethod, DestinationAddress, Fallback, HookArgument, RealServer, ServiceAddress,
+    VirtualService,
 };
 use std::collections::HashMap;
 use std::time::Instant;
 
+/// The scheduler that keeps the place of a server at weight 0 (net/netfilter/ipvs/ip_vs_mh.c, `last_weight`).
+const MAGLEV: &str = "mh";
+
 /// A virtual service and the state of its real servers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ServiceState {
     /// Its configuration.
     pub service: VirtualService,
@@ -33,8 +37,22 @@ pub struct ServerState {
     pub since: Instant,
     /// Whether failures have been reported that were not yet a verdict.
     pub soft: bool,
+    /// An operator's weight in place of the configured one; 0 drains the server.
+    pub weight: Option<u32>,
     /// Its check.
     pub check: super::CheckId,
+}
+
+impl ServerState {
+    /// Whether the table shall send it new connections. A configured weight of 0 does not count here.
+    pub fn serves(&self) -> bool {
+        self.health.serves() && !self.is_drained()
+    }
+
+    /// Whether an operator drains it.
+    pub fn is_drained(&self) -> bool {
+        self.weight == Some(0)
+    }
 }
 
 impl ServiceState {
@@ -51,11 +69,11 @@ impl ServiceState {
     /// The verdicts, counted.
     ///
     /// A server with `checktype=off` is never checked: it is undecided while it serves and does not
-    /// count otherwise.
+    /// count otherwise. A drained one does not count: nobody new reaches it.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        for (server, state) in self.service.real_servers.iter().zip(&self.servers) {
-            tally.serving += usize::from(state.health.serves());
+        let servers = self.service.real_servers.iter().zip(&self.servers);
+        for (server, state) in servers.filter(|(_, state)| !state.is_drained()) {
             tally.passed += usize::from(state.health == Health::Up);
             let may_pass = match state.health {
                 Health::Adopted => true,
@@ -67,21 +85,20 @@ impl ServiceState {
         tally
     }
 
-    /// Whether the fallback server shall be in the table.
-    pub fn fallback_serves(&self) -> bool {
-        self.service.fallback.is_some() && self.serving() == 0
+    /// Whether the fallback servers, if there are any, shall be in the table.
+    pub fn fallbacks_serve(&self) -> bool {
+        self.serving() == 0
     }
 
     /// A check has passed. Returns whether the server's health has changed.
     pub(super) fn passed(
         &mut self,
         server: usize,
-        failures_before: u32,
         successes: u32,
         now: Instant,
         actions: &mut Vec<Action>,
     ) -> bool {
-        if failures_before > 0 && std::mem::take(&mut self.servers[server].soft) {
+        if std::mem::take(&mut self.servers[server].soft) {
             actions.push(Action::Report(Report::SoftFailuresForgiven {
                 service: self.address(),
                 server: self.service.real_servers[server].address,
@@ -151,11 +168,36 @@ impl ServiceState {
         true
     }
 
+    /// An operator changes a server's weight. Returns whether it has begun or ceased to serve.
+    pub(super) fn override_weight(
+        &mut self,
+        server: usize,
+        weight: Option<u32>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let state = &mut self.servers[server];
+        if state.weight == weight {
+            return false;
+        }
+        let before = state.serves();
+        state.weight = weight;
+        let after = state.serves();
+        self.serving += usize::from(after);
+        self.serving -= usize::from(before);
+        if self.servers[server].health.serves() {
+            let listed = self.service.real_servers[server].listed(self.address());
+            let destination = self.wanted_at(listed, server);
+            actions.push(Action::Destination(Change { service: self.address(), destination }));
+        }
+        before != after
+    }
+
     fn turn(&mut self, server: usize, to: Health, now: Instant, actions: &mut Vec<Action>) {
         let state = &mut self.servers[server];
+        let before = state.serves();
         let from = std::mem::replace(&mut state.health, to.clone());
-        self.serving += usize::from(to.serves());
-        self.serving -= usize::from(from.serves());
+        self.serving += usize::from(state.serves());
+        self.serving -= usize::from(before);
         let verified = from == Health::Adopted && to == Health::Up;
         state.since = now;
         let real = &self.service.real_servers[server];
@@ -178,21 +220,43 @@ impl ServiceState {
     pub(super) fn wanted_at(&self, listed: DestinationAddress, server: usize) -> WantedDestination {
         let decisive = self.by_listed.get(&listed).and_then(|servers| {
             // compat: the last one, as each that comes up puts in its own weight (compat/cases/303)
-            servers.iter().copied().rfind(|&other| self.servers[other].health.serves())
+            let last = |serves: fn(&ServerState) -> bool| {
+                servers.iter().copied().rfind(|&other| serves(&self.servers[other]))
+            };
+            last(ServerState::serves).or_else(|| last(|server| server.health.serves()))
         });
-        let wanted = self.wanted_server(decisive.unwrap_or(server));
-        match self.wanted_fallback() {
-            Some(fallback) if fallback.listed == listed && decisive.is_none() => {
-                if self.fallback_serves() { fallback } else { wanted }
-            }
-            _ => wanted,
+        let mut wanted = self.wanted_server(decisive.unwrap_or(server));
+        if decisive.is_none() {
+            self.agree(&mut wanted);
+        }
+        // Also one that is drained gives way to it, as one that is down does.
+        self.fallback_at(listed).filter(|_| self.fallbacks_serve()).unwrap_or(wanted)
+    }
+
+    /// Of several real servers with one address and none in service, all say the same: else whoever
+    /// speaks last would have the entry changed, and a reload again.
+    fn agree(&self, wanted: &mut WantedDestination) {
+        let Some([first, more @ ..]) = self.by_listed.get(&wanted.listed).map(Vec::as_slice) else {
+            return;
+        };
+        if more.is_empty() {
+            return;
+        }
+        let all = std::iter::once(first).chain(more).map(|&server| self.wanted_server(server));
+        let mut decided = all.filter(|other| other.want != Want::AsFound);
+        if let Some(WantedDestination { forwarding, thresholds, want, place, .. }) = decided.next()
+        {
+            *wanted = WantedDestination { forwarding, thresholds, want, place, ..*wanted };
         }
     }
 
     pub(super) fn wanted_server(&self, server: usize) -> WantedDestination {
         let real: &RealServer = &self.service.real_servers[server];
         let want = match &self.servers[server].health {
-            Health::Adopted | Health::Up => Want::Serve { weight: real.weight },
+            Health::Adopted | Health::Up => match self.servers[server].weight {
+                Some(0) => Want::Quiesce { relist: true },
+                weight => Want::Serve { weight: weight.unwrap_or(real.weight) },
+            },
             Health::Down(_) | Health::Maintenance => self.out_of_service(),
             Health::Unknown if real.check.method == CheckMethod::Off => self.out_of_service(),
             Health::Unknown if self.service.quiescent => Want::Quiesce { relist: true },
@@ -205,6 +269,7 @@ impl ServiceState {
             forwarding: real.forwarding,
             thresholds: real.thresholds,
             want,
+            place: (self.service.scheduler == MAGLEV && real.weight > 0).then_some(real.weight),
         }
     }
 
@@ -216,30 +281,51 @@ impl ServiceState {
         }
     }
 
-    /// How the table shall list the fallback server; `None` if there is none.
-    pub(super) fn wanted_fallback(&self) -> Option<WantedDestination> {
-        let fallback = self.service.fallback?;
-        let want = if self.fallback_serves() { Want::Serve { weight: 1 } } else { Want::Absent };
-        Some(WantedDestination {
+    /// How the table shall list the fallback servers, each listed address once.
+    pub(super) fn wanted_fallbacks(&self) -> Vec<WantedDestination> {
+        let fallbacks = self.service.fallbacks.iter().enumerate();
+        fallbacks
+            .filter(|(index, fallback)| {
+                let listed = fallback.listed(self.address());
+                let mut later = self.service.fallbacks[index + 1..].iter();
+                later.all(|later| later.listed(self.address()) != listed)
+            })
+            .map(|(_, fallback)| self.wanted_fallback(fallback))
+            .collect()
+    }
+
+    /// The fallback server that is listed under this address; of several, the last one.
+    fn fallback_at(&self, listed: DestinationAddress) -> Option<WantedDestination> {
+        let mut fallbacks = self.service.fallbacks.iter();
+        let fallback = fallbacks.rfind(|fallback| fallback.listed(self.address()) == listed)?;
+        Some(self.wanted_fallback(fallback))
+    }
+
+    fn wanted_fallback(&self, fallback: &Fallback) -> WantedDestination {
+        let serve = Want::Serve { weight: fallback.weight };
+        WantedDestination {
             listed: fallback.listed(self.address()),
             configured: fallback.address,
             role: Role::Fallback,
             forwarding: fallback.forwarding,
             thresholds: Default::default(),
-            want,
-        })
+            want: if self.fallbacks_serve() { serve } else { Want::Absent },
+            place: None,
+        }
     }
 
-    /// The change of the table when the fallback starts or stops to serve. None if the fallback is
-    /// one of the real servers' addresses and a real server's entry is what has to stand there.
-    pub(super) fn fallback_change(&self) -> Option<Change> {
-        let mut destination = self.wanted_fallback()?;
-        if let Some(servers) = self.by_listed.get(&destination.listed)
-            && !self.fallback_serves()
-        {
-            destination = self.wanted_at(destination.listed, *servers.first()?);
-        }
-        Some(Change { service: self.address(), destination })
+    /// The changes of the table when the fallbacks start or stop to serve. Where a fallback has the
+    /// address of real servers and stops, the entry is theirs.
+    pub(super) fn fallback_changes(&self) -> impl Iterator<Item = Change> {
+        self.wanted_fallbacks().into_iter().map(|mut destination| {
+            let servers = self.by_listed.get(&destination.listed);
+            if let Some(&server) = servers.and_then(|servers| servers.first())
+                && !self.fallbacks_serve()
+            {
+                destination = self.wanted_at(destination.listed, server);
+            }
+            Change { service: self.address(), destination }
+        })
     }
 
     pub(super) fn decide_hook(&mut self, now: Instant) -> Option<Action> {
@@ -250,8 +336,7 @@ impl ServiceState {
     }
 
     pub(super) fn hook_on_stop(&mut self) -> Option<Action> {
-        let wants = self.service.fallback_command_on_stop && self.service.clean_stop;
-        if !wants || self.hook.told == Some(HookArgument::Start) {
+        if !self.service.starts_on_stop() || self.hook.surely(HookArgument::Start) {
             return None;
         }
         let command = self.service.fallback_command.clone()?;

@@ -25,7 +25,8 @@ impl ServiceState {
     /// How the table shall list this service.
     pub fn wanted(&self) -> WantedService<'_> {
         let mut position: HashMap<DestinationAddress, usize> = HashMap::new();
-        let mut destinations: Vec<WantedDestination> = Vec::with_capacity(self.servers.len() + 1);
+        let most = self.servers.len() + self.service.fallbacks.len();
+        let mut destinations: Vec<WantedDestination> = Vec::with_capacity(most);
         for server in 0..self.servers.len() {
             let listed = self.service.real_servers[server].listed(self.address());
             if let std::collections::hash_map::Entry::Vacant(entry) = position.entry(listed) {
@@ -33,11 +34,8 @@ impl ServiceState {
                 destinations.push(self.wanted_at(listed, server));
             }
         }
-        if let Some(fallback) = self.wanted_fallback()
-            && !position.contains_key(&fallback.listed)
-        {
-            destinations.push(fallback);
-        }
+        let is_free = |fallback: &WantedDestination| !position.contains_key(&fallback.listed);
+        destinations.extend(self.wanted_fallbacks().into_iter().filter(is_free));
         // compat: a start and a reload list a quiesced server that somebody has removed, whatever
         // readdquiescent says, which is about the time between them (compat/cases/408)
         for destination in &mut destinations {

@@ -1,16 +1,24 @@
 //! Hooks: `fallbackcommand` and `callback`, off the caller's thread.
 //!
-//! [`HookRunner`] runs them; [`Memory`] keeps what each service's hook was last told.
+//! [`Hooks`] decides which run begins when, and keeps what each service's command was told last
+//! ([`Memory`]); it is pure. [`run`] carries one run out, and [`Journal`] keeps the memory in a file.
 
+mod journal;
 mod memory;
 mod queue;
 mod runner;
+mod schedule;
 
-pub use memory::Memory;
-pub use runner::HookRunner;
+pub use journal::Journal;
+pub use memory::{Line, Memory};
+pub use runner::run;
+pub use schedule::{Hooks, Order};
 
-use crate::model::{FallbackCommand, HookArgument, ServiceAddress};
+use crate::model::{FallbackCommand, HookArgument, ServiceAddress, User};
+use crate::process::Identity;
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A run of a service's `fallbackcommand`.
@@ -36,15 +44,72 @@ impl HookJob {
     }
 }
 
-/// What has become of a run.
+/// A program to be run now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRun {
+    /// Names the run in [`HookEvent`].
+    pub run: u64,
+    /// What to run.
+    pub program: HookProgram,
+    /// After this it is ended.
+    pub timeout: Duration,
+    /// Who runs it; whoever runs the daemon if it is nobody.
+    pub user: Option<Arc<User>>,
+    /// A run of the same service that an earlier process left behind: it must be over first.
+    pub after: Option<Identity>,
+}
+
+/// What a hook runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookProgram {
+    /// Given to `/bin/sh -c`.
+    Shell(String),
+    /// Run with the configuration's path as its only argument, without a shell.
+    Callback {
+        /// The program.
+        program: PathBuf,
+        /// Its argument.
+        config: PathBuf,
+    },
+}
+
+impl fmt::Display for HookProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shell(line) => f.write_str(line),
+            Self::Callback { program, config } => {
+                write!(f, "{} {}", program.display(), config.display())
+            }
+        }
+    }
+}
+
+/// What is told of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookEvent {
+    /// Its process is there.
+    Started {
+        /// The run.
+        run: u64,
+        /// Its process.
+        process: Identity,
+    },
+    /// It is over.
+    Ended {
+        /// The run.
+        run: u64,
+        /// How it ended.
+        result: HookResult,
+        /// How long it took.
+        duration: Duration,
+    },
+}
+
+/// What has become of a run of a `fallbackcommand`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookReport {
-    /// The service.
-    pub service: ServiceAddress,
-    /// The command.
-    pub command: FallbackCommand,
-    /// What it was told.
-    pub argument: HookArgument,
+    /// What was run.
+    pub job: HookJob,
     /// How the run ended.
     pub result: HookResult,
     /// How long it took.
@@ -98,6 +163,7 @@ mod tests {
             command: "/etc/ha.d/anycast --fast".into(),
             retry: false,
             timeout: Duration::from_secs(60),
+            user: None,
         };
         let tcp = |address: &str| ServiceAddress::Address {
             protocol: Protocol::Tcp,
@@ -111,6 +177,21 @@ mod tests {
         ] {
             let job = HookJob { service, command: command.clone(), argument };
             assert_eq!(job.command_line(), format!("/etc/ha.d/anycast --fast {line}"));
+        }
+    }
+
+    #[test]
+    fn a_program_and_its_end_have_words() {
+        let callback = HookProgram::Callback { program: "/bin/a".into(), config: "/b.cf".into() };
+        assert_eq!(callback.to_string(), "/bin/a /b.cf");
+        assert_eq!(HookProgram::Shell("a; b".into()).to_string(), "a; b");
+        for (result, words) in [
+            (HookResult::Exited(3), "exit status 3"),
+            (HookResult::Signalled(9), "ended by signal 9"),
+            (HookResult::TimedOut, "timed out"),
+            (HookResult::Failed("no such file".into()), "no such file"),
+        ] {
+            assert_eq!(result.to_string(), words);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Which hook runs next. Pure: the clock is an argument, the threads are elsewhere.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Jobs that may wait for one key; a longer queue loses its oldest pair, which would undo itself.
@@ -13,7 +12,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// One queue for each key: its jobs begin in order, the next one when the one before is over.
 #[derive(Debug)]
 pub(super) struct Queues<K, J> {
-    lanes: HashMap<K, Lane<J>>,
+    lanes: BTreeMap<K, Lane<J>>,
     retries: Retries,
 }
 
@@ -49,9 +48,9 @@ pub(super) struct Begun<K, J> {
     pub(super) attempt: u32,
 }
 
-impl<K: Clone + Eq + Hash, J> Queues<K, J> {
+impl<K: Clone + Ord, J> Queues<K, J> {
     pub(super) fn new() -> Self {
-        Self { lanes: HashMap::new(), retries: Retries::Allowed }
+        Self { lanes: BTreeMap::new(), retries: Retries::Allowed }
     }
 
     /// Queues a job. Tells how many older ones were dropped because the queue was full.
@@ -103,6 +102,19 @@ impl<K: Clone + Eq + Hash, J> Queues<K, J> {
         let attempt = begun.attempt.saturating_add(1);
         lane.state = LaneState::Pausing { job: begun.job, attempt, until: now + pause };
         true
+    }
+
+    /// Gives up the jobs that wait or pause unless `keep` says otherwise; it may change the others.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut J) -> bool) {
+        self.lanes.retain(|_, lane| {
+            lane.waiting.retain_mut(&mut keep);
+            if let LaneState::Pausing { job, .. } = &mut lane.state
+                && !keep(job)
+            {
+                lane.state = LaneState::Idle;
+            }
+            !(lane.waiting.is_empty() && matches!(lane.state, LaneState::Idle))
+        });
     }
 
     /// Gives up every pause: failed jobs are no longer begun again.
@@ -212,8 +224,11 @@ mod tests {
         let mut queues = Jobs::new();
         queues.push('a', "running");
         queues.begin(now);
-        let dropped: usize = (0..WAITING + 1).map(|_| queues.push('a', "job")).sum();
-        assert_eq!(dropped, 2);
+        for _ in 0..WAITING {
+            assert_eq!(queues.push('a', "job"), 0);
+        }
+        assert_eq!(queues.push('a', "job"), 2);
+        assert_eq!(queues.push('a', "job"), 0, "there is room again");
         assert!(queues.is_busy(&'a'));
     }
 }

@@ -1,83 +1,74 @@
-//! Who is told about what has happened: mail, reminders, `monitorfile`.
+//! Who is told about what has happened: mail, reminders, `monitorfile`. Pure.
 
-use crate::alert::{Alerter, Mail, MonitorFiles, Reminders, Verdict, monitor_line, real_id};
+use super::effect::Effect;
+use super::input::Now;
+use crate::alert::{Mail, MonitorFiles, Reminders, Verdict, monitor_line, real_id};
 use crate::check::CheckOutcome;
 use crate::dataplane::{DestinationVerb, Notice};
-use crate::director::{Director, Role};
-use crate::model::{CheckMethod, DestinationAddress, Status, VirtualService};
+use crate::director::{Director, Role, ServiceState};
+use crate::model::{CheckMethod, DestinationAddress, ServiceAddress, Status, VirtualService};
 use std::collections::HashSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-/// How long a stop waits for mail that is on its way.
-const DRAIN: Duration = Duration::from_secs(3);
-
-/// The ways of telling somebody.
+/// The reminders that are to come, and the forms of everything else.
+#[derive(Debug, Default)]
 pub(super) struct Alerts {
-    alerter: Alerter,
-    monitor_files: MonitorFiles,
     reminders: Reminders,
 }
 
 impl Alerts {
-    /// Starts their threads.
-    pub(super) fn start() -> Self {
-        Self {
-            alerter: Alerter::start(),
-            monitor_files: MonitorFiles::start(),
-            reminders: Reminders::default(),
-        }
-    }
-
     /// Writes a check's outcome to the service's `monitorfile`, if it has one.
-    pub(super) fn monitor(&self, service: &VirtualService, server: usize, outcome: &CheckOutcome) {
-        let Some(path) = &service.monitor_file else { return };
+    pub(super) fn monitor(
+        service: &VirtualService,
+        server: usize,
+        outcome: &CheckOutcome,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
         // compat: these two write none (spec 5.10)
         let silent = matches!(
             service.real_servers[server].check.method,
             CheckMethod::On | CheckMethod::ExternalPerl(_)
         );
-        if silent {
-            return;
+        if service.monitor_file.is_some() && !silent {
+            let verdict = if outcome.is_up() { Verdict::Up } else { Verdict::Down };
+            let message = MonitorFiles::message(outcome);
+            monitored(service, server, verdict, &message, now, effects);
         }
-        self.monitor_line(path, service, server, outcome.is_up(), &MonitorFiles::message(outcome));
     }
 
     /// Writes to the `monitorfile` that a server is in maintenance.
-    pub(super) fn monitor_maintenance(&self, service: &VirtualService, server: usize) {
-        let Some(path) = &service.monitor_file else { return };
-        self.monitor_line(path, service, server, false, "Server in maintenance");
-    }
-
-    fn monitor_line(
-        &self,
-        path: &std::path::Path,
+    pub(super) fn monitor_maintenance(
         service: &VirtualService,
         server: usize,
-        up: bool,
-        message: &str,
+        now: Now,
+        effects: &mut Vec<Effect>,
     ) {
-        let id = real_id(service.address, &service.real_servers[server]);
-        let verdict = if up { Verdict::Up } else { Verdict::Down };
-        let line = monitor_line(SystemTime::now(), std::process::id(), &id, verdict, message);
-        self.monitor_files.append(path, line);
+        monitored(service, server, Verdict::Down, "Server in maintenance", now, effects);
     }
 
     /// Sends mail about a change of the table, and starts or ends reminders.
     pub(super) fn notice(
         &mut self,
-        service: &VirtualService,
+        state: &ServiceState,
         notice: &Notice,
         status: Status,
         now: Instant,
+        effects: &mut Vec<Effect>,
     ) {
         let Notice::Destination { verb, role, configured, .. } = *notice else { return };
-        if let Some(mail) = Mail::new(&service.alert, status, &notice.to_string()) {
-            self.alerter.send(mail);
-        }
+        let service = &state.service;
+        let mail = Mail::new(&service.alert, status, &notice.to_string());
+        effects.extend(mail.map(Effect::Mail));
         if role == Role::Fallback {
             return;
         }
+        // Nobody is reminded of a server that passes its checks: an operator drains it.
+        let drained = service.real_servers.iter().zip(&state.servers).any(|(real, server)| {
+            real.address == configured && server.is_drained() && server.health.serves()
+        });
         match verb {
+            DestinationVerb::Quiescent | DestinationVerb::ReaddQuiescent if drained => {}
             DestinationVerb::Deleted
             | DestinationVerb::Quiescent
             | DestinationVerb::ReaddQuiescent => self.down(service, configured, now),
@@ -100,37 +91,61 @@ impl Alerts {
         }
     }
 
+    /// Reminds of a real server no more: it is up.
+    pub(super) fn up(&mut self, service: ServiceAddress, server: DestinationAddress) {
+        self.reminders.clear(service, server);
+    }
+
     /// When the next reminder is due.
     pub(super) fn next_reminder(&self) -> Option<Instant> {
         self.reminders.next_due()
     }
 
     /// Sends the reminders that are due.
-    pub(super) fn remind(&mut self, director: &Director, status: Status, now: Instant) {
+    pub(super) fn remind(
+        &mut self,
+        director: &Director,
+        status: Status,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.reminders.next_due().is_none_or(|due| due > now) {
+            return;
+        }
         for (service, server) in self.reminders.due(now) {
             let Some(state) = director.service(service) else { continue };
             let message = Reminders::message(service, server);
-            if let Some(mail) = Mail::new(&state.service.alert, status, &message) {
-                self.alerter.send(mail);
-            }
+            let mail = Mail::new(&state.service.alert, status, &message);
+            effects.extend(mail.map(Effect::Mail));
         }
     }
 
-    /// Forgets the reminders of servers that the configuration does not have any more.
+    /// Forgets the reminders of servers that the configuration does not have any more. Of several under
+    /// one address, the one that was down may be gone, and the others up.
     pub(super) fn retain(&mut self, director: &Director) {
         let known: HashSet<_> = director
             .services()
             .iter()
             .flat_map(|state| {
-                let servers = state.service.real_servers.iter();
-                servers.map(|real| (state.address(), real.address))
+                let servers = state.service.real_servers.iter().zip(&state.servers);
+                let out = servers.filter(|(_, server)| !server.health.serves());
+                out.map(|(real, _)| (state.address(), real.address))
             })
             .collect();
         self.reminders.retain(|service, server| known.contains(&(service, server)));
     }
+}
 
-    /// Waits a moment for mail that is on its way.
-    pub(super) fn drain(&self) {
-        self.alerter.drain(DRAIN);
-    }
+fn monitored(
+    service: &VirtualService,
+    server: usize,
+    verdict: Verdict,
+    message: &str,
+    now: Now,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(path) = &service.monitor_file else { return };
+    let id = real_id(service.address, &service.real_servers[server]);
+    let line = monitor_line(now.wall, std::process::id(), &id, verdict, message);
+    effects.push(Effect::Monitor(path.clone(), line));
 }

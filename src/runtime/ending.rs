@@ -1,69 +1,132 @@
 //! The end: what is ours is purged, or left to another process as it is.
 
-use super::message::Message;
-use super::owner::Runtime;
+use super::effect::{Answer, Effect, End};
+use super::input::{Asker, Input, Now};
+use super::step::Owner;
 use crate::dataplane::Stage;
 use crate::director::ServiceState;
-use crate::model::Status;
-use std::time::Duration;
+use crate::event::What;
+use crate::model::{ServiceAddress, Status};
+use log::Level;
+use std::time::{Duration, Instant};
 
 /// How long an end waits for the hooks that have been started.
 const HOOKS: Duration = Duration::from_secs(5);
 
-/// How the runtime has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// By a signal, with its name without SIG: what is ours has been purged.
-    Signal(&'static str),
-    /// Another process takes over: everything is as it was.
-    HandedOver,
+/// An end that waits for hooks.
+#[derive(Debug)]
+pub(super) struct Ending {
+    how: How,
+    /// When it waits no longer.
+    pub(super) until: Instant,
 }
 
-impl Runtime {
-    /// After the reload: leaves everything to who waits for it. False if nobody does, or if the
-    /// configuration was refused, which who waits is told.
-    pub(super) fn hand_over(&mut self) -> bool {
-        let Some(successor) = self.successor.take() else { return false };
-        if let Some((_, Err(why))) = &self.last_reload {
-            // Whoever has gone away does not take over either.
-            let _ = successor.send(Err(why.clone()));
-            return false;
-        }
-        self.finish_hooks();
-        self.save_memory();
-        self.alerts.drain();
-        let _ = successor.send(Ok(()));
-        true
-    }
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Stop(&'static str),
+    HandOver(Asker),
+    /// Nothing is left to do.
+    Over,
+}
 
-    /// Waits a moment for the hooks that have been started.
-    fn finish_hooks(&mut self) {
-        self.hooks.drain(HOOKS);
-        while let Ok(message) = self.inbox.try_recv() {
-            if let Message::Hook(report) = message {
-                self.hook_ran(report);
-            }
-        }
-    }
-
-    /// A clean stop: hooks that asked for it, then the services, then the last words.
-    pub(super) fn stop(&mut self, signal: &'static str) {
+impl Owner {
+    /// A clean stop begins: hooks that asked for it, and those that have been started.
+    pub(super) fn begin_stop(&mut self, signal: &'static str, now: Now) {
         self.status = Status::Stopping;
-        (self.setup.stopping)();
+        self.event(What::Ending { cause: format!("SIG{signal}") });
+        self.effects.push(Effect::Stopping);
+        self.refuse_successor("the daemon is stopping");
+        self.refuse_waiting("the daemon is stopping");
         let hooks = self.director.stop();
-        self.act(hooks);
-        self.finish_hooks();
+        self.act(hooks, now);
+        self.wait_for_hooks(How::Stop(signal), now);
+    }
+
+    /// Another process takes over: hooks that have been started may end.
+    pub(super) fn begin_hand_over(&mut self, asker: Asker, now: Now) {
+        self.event(What::Ending { cause: "another process takes over".to_owned() });
+        self.refuse_waiting("another process takes over");
+        self.wait_for_hooks(How::HandOver(asker), now);
+    }
+
+    fn wait_for_hooks(&mut self, how: How, now: Now) {
+        self.hooks.refuse_retries();
+        self.ending = Some(Ending { how, until: now.instant + HOOKS });
+    }
+
+    /// Once it ends, nothing is decided any more.
+    pub(super) fn receive_while_ending(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Hook(event) => self.hook_told(event, now),
+            Input::Question(question, asker) => {
+                match Answer::refusal(&question, "the daemon is stopping") {
+                    Some(refusal) => self.effects.push(Effect::Answer(asker, refusal)),
+                    None => self.asked(question, asker, now, &mut Vec::new()),
+                }
+            }
+            Input::Terminate(signal) => {
+                if let Some(Ending { how: How::HandOver(asker), .. }) = self.ending {
+                    let refusal = Answer::HandOver(Err(format!("ended by SIG{signal}")));
+                    self.effects.push(Effect::Answer(asker, refusal));
+                    self.begin_stop(signal, now);
+                }
+            }
+            Input::Outcomes(_)
+            | Input::Lost(_)
+            | Input::Maintenance(_)
+            | Input::Names(_)
+            | Input::FilesChanged(_)
+            | Input::Loaded { .. }
+            | Input::Reload => {}
+        }
+    }
+
+    /// Ends when the hooks have, or have taken too long.
+    pub(super) fn end_if_over(&mut self, now: Now) {
+        let Some(ending) = &mut self.ending else { return };
+        let busy = self.hooks.busy();
+        if busy > 0 && now.instant < ending.until {
+            return;
+        }
+        let how = std::mem::replace(&mut ending.how, How::Over);
+        if busy > 0 {
+            self.log(Level::Warn, format!("hooks of {busy} services are still running"));
+        }
+        if !matches!(how, How::Over) {
+            // Who comes next does not know of them.
+            let done = self.table.remove_owed(&self.director);
+            self.tell(done, now);
+        }
+        match how {
+            How::Stop(signal) => {
+                self.purge(now);
+                let line = format!("Linux Director Daemon terminated on signal: {signal}");
+                self.log(Level::Info, line);
+                self.order_hooks(now);
+                self.end(End::Signal(signal));
+            }
+            How::HandOver(asker) => {
+                self.effects.push(Effect::Answer(asker, Answer::HandOver(Ok(()))));
+                self.end(End::HandedOver);
+            }
+            How::Over => {}
+        }
+    }
+
+    fn purge(&mut self, now: Now) {
         let purged: Vec<&ServiceState> =
             self.director.services().iter().filter(|state| state.service.clean_stop).collect();
         let purge = purged.iter().map(|state| (&state.service, Some(*state)));
         let done = self.table.remove(purge, Stage::Stop);
-        // A service that starts over an empty table is announced anew.
-        for state in purged {
-            self.memory.forget(state.address());
+        // A service that starts over an empty table is announced anew. What a hook is being told is
+        // kept: the next process has to outwait it.
+        let addresses: Vec<ServiceAddress> =
+            purged.into_iter().map(ServiceState::address).collect();
+        for address in addresses {
+            if !self.hooks.is_busy(address) {
+                self.hooks.forget(address);
+            }
         }
-        self.save_memory();
-        self.tell(done);
-        self.alerts.drain();
-        log::info!("Linux Director Daemon terminated on signal: {signal}");
+        self.tell(done, now);
     }
 }

@@ -1,35 +1,48 @@
-//! Threads and channels: the event loop that joins the rooms.
+//! The owner's step, the loop that feeds it, and the threads that carry its effects out.
 //!
 //! ```text
-//! signals ────────┐        ┌──────────── owner thread ─────────────┐
-//! config watch ───┤        │ recv_timeout(schedule, deadlines)     │
-//! dialer ─────────┼Message▶│ director → actions                    │
-//!   │ connected   │        │ plan → apply          (netlink, µs)   │
-//!   ▼             │        │ dispatch checks and hooks             │
-//! workers 0..=max ┤        └───────────────────────────────────────┘
-//! hook runners ───┘
+//! signals ───────┐                                    ┌─▶ prober (checks)
+//! watch thread ──┤        ┌──────── owner ────────┐   ├─▶ hook threads, mail, monitorfile, log
+//! prober ────────┼─Input─▶│ step: director, table,│──Effect─▶ journal of the hooks
+//! hook threads ──┤        │ schedule, hooks,      │   ├─▶ load thread, name look-ups, watch
+//! load, names ───┤        │ maintenance, status   │   ├─▶ answers to the control socket
+//! control ───────┘        └───────────────────────┘   └─▶ the end
 //! ```
 //!
-//! The owner thread owns all state; there are no locks on it. Nothing slower than a netlink round
-//! trip runs there: checks, hooks, mail, name look-ups and the reading of files run elsewhere. It
-//! waits a millisecond where outcomes arrive, to take a burst of them together.
+//! Everything that is known and decided is one function of (state, inputs, time) to effects: [`Owner`],
+//! in `step.rs`. It has no clock, thread, channel, file or sleep; `tests/simulation/` runs it under a
+//! simulated world. The table stands behind its trait and is programmed in the step, for netlink
+//! takes microseconds. [`Runtime`] is the loop; it is the only other code on the owner thread. It waits
+//! a millisecond where outcomes arrive, to take a burst of them together.
+//!
+//! What may be lost (an answer, a thread, a process) has a deadline, after which it is asked for again.
 
 mod alerts;
 mod controller;
-mod dialer;
-mod dispatch;
+mod effect;
 mod ending;
-mod message;
-mod owner;
-mod pool;
+mod input;
+mod maintenance;
+mod names;
+mod operator;
+mod plan;
 mod reload;
 mod report;
+#[expect(clippy::module_inception, reason = "the loop is what the room is named after")]
+mod runtime;
 mod schedule;
 mod setup;
+mod state_file;
+mod step;
+mod telling;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use controller::Controller;
-pub use ending::End;
-pub use owner::Runtime;
-pub use setup::{Configuration, Load, Setup};
-pub use watch::Fingerprint;
+pub use effect::{Answer, Effect, End};
+pub use input::{Asker, Input, Listing, Loaded, Name, Now, Question, Refused};
+pub use operator::{Change, Command, LARGEST_WEIGHT, Line as OverrideLine};
+pub use runtime::{Runtime, words};
+pub use setup::{Configuration, Faults, Files, Fingerprint, Load, Setup};
+pub use step::{Beginning, Owner};

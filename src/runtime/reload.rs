@@ -1,132 +1,444 @@
-//! The configuration is read again: because of a signal, because its file has changed, or for a successor.
+//! The configuration is read again: because of a signal, because its file has changed, or for a
+//! successor.
 
-use super::message::{Loaded, Message, Refused};
-use super::owner::{Runtime, targets};
-use super::watch;
+use super::effect::{Answer, Effect};
+use super::input::{Asker, Listing, Loaded, Now, Refused};
+use super::maintenance::Heard;
+use super::setup::Configuration;
+use super::step::Owner;
 use crate::dataplane::Stage;
 use crate::director::{Action, ServiceState, WantedService};
-use crate::model::Status;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use crate::event::What;
+use crate::model::{ServiceAddress, Status, VirtualService};
+use log::Level;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-impl Runtime {
-    pub(super) fn file_changed(&mut self) {
-        let path = self.setup.config.display();
-        log::info!("Configuration file '{path}' has changed on disk");
-        if self.setup.configuration.model.settings.auto_reload {
-            log::info!(" - reread new configuration");
-            self.load();
-        } else {
-            log::info!(" - ignore new configuration");
+/// How long reading the configuration may take; names are looked up meanwhile.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long a successor waits for it.
+const SUCCESSOR: Duration = Duration::from_secs(30);
+
+/// The configuration being read, and what waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    last: u64,
+    under_way: Option<Load>,
+    /// The file is to be read once more after that.
+    again: Option<Cause>,
+    successor: Option<Successor>,
+    /// Who waits for a plan, and who for a reload, from a reading that has not begun.
+    plans: Vec<Asker>,
+    reloads: Vec<Wish>,
+    unconfirmed: Option<Unconfirmed>,
+}
+
+#[derive(Debug)]
+struct Load {
+    number: u64,
+    cause: Cause,
+    until: Instant,
+    plans: Vec<Asker>,
+    reloads: Vec<Wish>,
+}
+
+/// Somebody who waits for a reload, and how long it then waits for a confirmation.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    asker: Asker,
+    confirm: Option<Duration>,
+}
+
+/// A reload that is taken back unless somebody confirms it.
+#[derive(Debug)]
+struct Unconfirmed {
+    before: Configuration,
+    maintenance: Option<Listing>,
+    until: Instant,
+}
+
+/// Why the file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    /// Somebody wants to know what a reload would do.
+    Plan,
+    /// It has changed, and `autoreload` is on.
+    Changed,
+    /// Somebody asked for it.
+    Asked,
+}
+
+#[derive(Debug)]
+struct Successor {
+    asker: Asker,
+    until: Instant,
+}
+
+impl Loads {
+    /// When a reload is taken back, if one waits for its confirmation.
+    pub(super) fn taken_back(&self) -> Option<Instant> {
+        self.unconfirmed.as_ref().map(|unconfirmed| unconfirmed.until)
+    }
+
+    /// When something that is waited for has taken too long.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let load = self.under_way.as_ref().map(|load| load.until);
+        let successor = self.successor.as_ref().map(|successor| successor.until);
+        let unconfirmed = self.unconfirmed.as_ref().map(|unconfirmed| unconfirmed.until);
+        [load, successor, unconfirmed].into_iter().flatten().min()
+    }
+}
+
+impl Owner {
+    pub(super) fn files_changed(&mut self, paths: &[PathBuf], now: Now) {
+        for path in paths {
+            let line = format!("Configuration file '{}' has changed on disk", path.display());
+            self.log(Level::Info, line);
         }
-        if let Some(callback) = &self.setup.configuration.model.settings.callback {
-            self.hooks.callback(callback, &self.setup.config);
+        if self.configuration.model.settings.auto_reload {
+            self.log(Level::Info, " - reread new configuration");
+            self.load(Cause::Changed, now);
+        } else {
+            self.log(Level::Info, " - ignore new configuration");
+        }
+        if let Some(callback) = &self.configuration.model.settings.callback {
+            paths.iter().for_each(|path| self.hooks.callback(callback, path));
         }
     }
 
-    /// Reads the configuration on a thread of its own: its names may take long to look up.
-    pub(super) fn load(&mut self) {
-        if self.loading {
-            self.load_again = true;
+    pub(super) fn load_on_request(&mut self, now: Now) {
+        self.load(Cause::Asked, now);
+    }
+
+    /// Has the configuration read, now or after the reading that is under way, which may have begun
+    /// before the file was as it is.
+    fn load(&mut self, cause: Cause, now: Now) {
+        if self.loads.under_way.is_some() {
+            self.loads.again = self.loads.again.max(Some(cause));
             return;
         }
-        self.loading = true;
-        let (load, owner) = (Arc::clone(&self.setup.load), self.sender.clone());
-        let config = self.setup.config.clone();
-        let work = move || {
-            let found = watch::fingerprint(&config).ok();
-            let loaded = match load() {
-                Ok(configuration) => {
-                    let targets = targets(&config, &configuration.model);
-                    Ok(Loaded { configuration, maintenance: watch::in_maintenance(&targets) })
-                }
-                Err(diagnostics) => Err(Refused { diagnostics, found }),
-            };
-            let _ = owner.send(Message::Loaded(Box::new(loaded)));
+        self.loads.last += 1;
+        let (number, until) = (self.loads.last, now.instant + PATIENCE);
+        let (plans, reloads) = match cause {
+            Cause::Plan => (std::mem::take(&mut self.loads.plans), Vec::new()),
+            Cause::Changed | Cause::Asked => (Vec::new(), std::mem::take(&mut self.loads.reloads)),
         };
-        if let Err(error) = std::thread::Builder::new().name("load".to_owned()).spawn(work) {
-            self.loading = false;
-            log::error!("reload: cannot start a thread: {error}");
+        self.loads.under_way = Some(Load { number, cause, until, plans, reloads });
+        self.effects.push(Effect::Load(number));
+    }
+
+    /// Somebody wants to know what a reload would do.
+    pub(super) fn plan_asked(&mut self, asker: Asker, now: Now) {
+        self.loads.plans.push(asker);
+        self.load(Cause::Plan, now);
+    }
+
+    /// Somebody wants a reload, and to hear of its result.
+    pub(super) fn reload_asked(&mut self, asker: Asker, confirm: Option<Duration>, now: Now) {
+        self.log(Level::Info, "Reloading Linux Director Daemon config on request");
+        self.loads.reloads.push(Wish { asker, confirm });
+        self.load(Cause::Asked, now);
+    }
+
+    /// The reload that waits for it stays.
+    pub(super) fn confirm(&mut self) -> Result<String, String> {
+        if self.loads.unconfirmed.take().is_none() {
+            return Err("no reload waits for a confirmation".to_owned());
+        }
+        self.log(Level::Info, "the reload is confirmed");
+        Ok("the reload is confirmed".to_owned())
+    }
+
+    /// Nobody has confirmed a reload: it may have cut the operator off.
+    pub(super) fn unconfirmed_over(&mut self, now: Now) {
+        let over = |unconfirmed: &mut Unconfirmed| unconfirmed.until <= now.instant;
+        let Some(Unconfirmed { before, maintenance, .. }) = self.loads.unconfirmed.take_if(over)
+        else {
+            return;
+        };
+        let line = "the reload was not confirmed; the configuration before is in force again";
+        self.log(Level::Warn, line);
+        self.event(What::Reload { accepted: false, text: "it was not confirmed".to_owned() });
+        let taken_back = self.configuration.files.clone();
+        // Of the same directory there may be a newer listing.
+        let maintenance = maintenance
+            .filter(|it| Some(&it.directory) != self.maintenance.directory())
+            .map(|it| Listing { order: self.maintenance.order(), ..it });
+        self.reload(Loaded { configuration: before, maintenance }, now);
+        self.last_reload = Some((now.wall, Err("it was not confirmed".to_owned())));
+        // Autoreload does not take the file again until it changes once more.
+        self.effects.push(Effect::Rebase(taken_back));
+    }
+
+    /// Whoever waits for a plan or a reload will not get it.
+    pub(super) fn refuse_waiting(&mut self, why: &str) {
+        let mut plans = std::mem::take(&mut self.loads.plans);
+        let mut reloads = std::mem::take(&mut self.loads.reloads);
+        if let Some(load) = &mut self.loads.under_way {
+            plans.append(&mut load.plans);
+            reloads.append(&mut load.reloads);
+        }
+        self.refuse_all(&plans, &reloads, why);
+    }
+
+    fn refuse_all(&mut self, plans: &[Asker], reloads: &[Wish], why: &str) {
+        let plans = plans.iter().map(|&asker| (asker, Answer::Plan(Err(why.to_owned()))));
+        let reloads = reloads.iter().map(|wish| (wish.asker, Answer::Reload(Err(why.to_owned()))));
+        let answers = plans.chain(reloads).map(|(asker, answer)| Effect::Answer(asker, answer));
+        self.effects.extend(answers);
+    }
+
+    /// Another process wants to take over, after a reload: what the configuration does not have any
+    /// more is purged.
+    pub(super) fn hand_over_asked(&mut self, asker: Asker, now: Now) {
+        self.refuse_successor("another process takes over");
+        self.loads.successor = Some(Successor { asker, until: now.instant + SUCCESSOR });
+        self.load_on_request(now);
+    }
+
+    pub(super) fn refuse_successor(&mut self, why: &str) {
+        if let Some(Successor { asker, .. }) = self.loads.successor.take() {
+            let refusal = Answer::HandOver(Err(why.to_owned()));
+            self.effects.push(Effect::Answer(asker, refusal));
         }
     }
 
-    pub(super) fn loaded(
-        &mut self,
-        loaded: Result<Loaded, Refused>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        self.loading = false;
-        match loaded {
-            Ok(loaded) => {
-                self.reload(loaded, now, actions);
-                self.last_reload = Some((SystemTime::now(), Ok(())));
+    /// A reading that does not come to an end is given up.
+    pub(super) fn loads_overdue(&mut self, now: Now) {
+        let is_over = |until: Instant| until <= now.instant;
+        if let Some(load) = self.loads.under_way.take_if(|load| is_over(load.until)) {
+            self.refuse_all(&load.plans, &load.reloads, "reading the configuration did not end");
+            self.faults.unanswered_reloads += 1;
+            let seconds = PATIENCE.as_secs();
+            let line = format!(
+                "internal fault: reading the configuration has not ended for {seconds} s; it is \
+                 given up, the previous configuration stays in force"
+            );
+            self.fault(line);
+            self.last_reload = Some((now.wall, Err("it did not end".to_owned())));
+            self.refuse_successor("the configuration cannot be read");
+            self.load_again(now);
+        }
+        if self.loads.successor.as_ref().is_some_and(|successor| is_over(successor.until)) {
+            self.refuse_successor("the configuration is still being read");
+        }
+    }
+
+    fn load_again(&mut self, now: Now) {
+        let plan = (!self.loads.plans.is_empty()).then_some(Cause::Plan);
+        if let Some(cause) = self.loads.again.take().max(plan) {
+            self.load(cause, now);
+        }
+    }
+
+    /// The configuration has been read.
+    pub(super) fn loaded(&mut self, number: u64, result: Result<Loaded, Refused>, now: Now) {
+        let Some(load) = self.loads.under_way.take_if(|load| load.number == number) else {
+            return;
+        };
+        if load.cause == Cause::Plan {
+            self.planned(&load.plans, result, now);
+            self.load_again(now);
+            return;
+        }
+        let refused = match result {
+            Ok(loaded) if load.cause == Cause::Changed && self.loses_everything(&loaded) => {
+                let path = self.config.display();
+                let diagnostics = format!("{path} has no virtual service; autoreload leaves it");
+                let found = Some(Box::new(loaded.configuration.files));
+                Some(Refused { diagnostics, found })
             }
-            Err(Refused { diagnostics, found }) => {
-                let first = diagnostics.lines().next().unwrap_or_default().to_owned();
-                log::error!("{}", diagnostics.trim_end());
-                log::error!("the configuration is refused; the one before goes on");
-                self.last_reload = Some((SystemTime::now(), Err(first)));
-                // It has been told about, so the watch need not.
-                if let Some(found) = found {
-                    self.watch.rebase(found);
+            Ok(loaded) => {
+                let maintenance = self.maintenance.listing();
+                let (before, words) = self.reload(loaded, now);
+                self.reloaded(&load.reloads, before, maintenance, &words, now);
+                self.last_reload = Some((now.wall, Ok(())));
+                None
+            }
+            Err(refused) => Some(refused),
+        };
+        if let Some(Refused { diagnostics, found }) = refused {
+            let first = first_line(&diagnostics);
+            self.log(Level::Error, diagnostics.trim_end());
+            self.log(Level::Error, "reload refused; keeping the previous configuration");
+            self.refuse_successor(&first);
+            self.refuse_all(&[], &load.reloads, &first);
+            self.event(What::Reload { accepted: false, text: first.clone() });
+            self.last_reload = Some((now.wall, Err(first)));
+            // It has been told about, so the watch need not.
+            if let Some(found) = found {
+                self.effects.push(Effect::Rebase(*found));
+            }
+        }
+        if self.loads.again.is_some() || self.loads.successor.is_none() {
+            self.load_again(now);
+        } else if let Some(Successor { asker, .. }) = self.loads.successor.take() {
+            self.begin_hand_over(asker, now);
+        }
+    }
+
+    fn planned(&mut self, askers: &[Asker], result: Result<Loaded, Refused>, now: Now) {
+        let plan = match result {
+            Ok(loaded) => self.plan(loaded, now),
+            Err(refused) => Err(first_line(&refused.diagnostics)),
+        };
+        for &asker in askers {
+            let answer = Answer::Plan(plan.clone().map(Box::new));
+            self.effects.push(Effect::Answer(asker, answer));
+        }
+    }
+
+    /// Answers who has asked for a reload. The configuration before is kept if one of them said so.
+    fn reloaded(
+        &mut self,
+        wishes: &[Wish],
+        before: Configuration,
+        maintenance: Option<Listing>,
+        words: &str,
+        now: Now,
+    ) {
+        let confirm = wishes.iter().filter_map(|wish| wish.confirm).min();
+        let until = confirm.and_then(|time| now.instant.checked_add(time));
+        if let Some(until) = until {
+            match &mut self.loads.unconfirmed {
+                // What was confirmed last comes back.
+                Some(unconfirmed) => unconfirmed.until = until,
+                None => {
+                    self.loads.unconfirmed = Some(Unconfirmed { before, maintenance, until });
                 }
             }
         }
-        if std::mem::take(&mut self.load_again) {
-            self.load();
+        for wish in wishes {
+            let words = match confirm {
+                None => words.to_owned(),
+                Some(time) => {
+                    let seconds = time.as_secs();
+                    format!("{words}; it is taken back in {seconds} s unless it is confirmed")
+                }
+            };
+            self.effects.push(Effect::Answer(wish.asker, Answer::Reload(Ok(words))));
         }
+    }
+
+    /// Whether a file that may be in the middle of being written would end all services.
+    fn loses_everything(&self, loaded: &Loaded) -> bool {
+        loaded.configuration.model.services.is_empty()
+            && !self.configuration.model.services.is_empty()
     }
 
     /// Takes on a new model: what is unchanged keeps its state, its place in the table and its time
     /// in the schedule.
-    fn reload(&mut self, loaded: Loaded, now: Instant, actions: &mut Vec<Action>) {
+    /// Returns what was in force before, and what has changed in words.
+    fn reload(&mut self, loaded: Loaded, now: Now) -> (Configuration, String) {
+        if self.loses_everything(&loaded) {
+            let (path, count) = (self.config.display(), self.configuration.model.services.len());
+            let line =
+                format!("{path} has no virtual service any more; all {count} services are removed");
+            self.log(Level::Error, line);
+        }
         let Loaded { configuration, maintenance } = loaded;
-        let model = &configuration.model;
-        // What was decided under the old model is done under it.
-        self.act(std::mem::take(actions));
+        let before = std::mem::replace(&mut self.configuration, configuration);
         self.status = Status::Reloading;
-        (self.setup.settings_changed)(model);
+        self.effects.push(Effect::Settings(Box::new(self.configuration.model.settings.clone())));
+        let words = self.tell_difference(&before);
+        self.maintenance.install(&self.configuration.model);
+        let heard =
+            maintenance.map_or(Heard::Nothing, |listing| self.maintenance.listed(listing).1);
+        self.maintenance_heard(heard);
+        let overrides = self.overrides();
+        let model = &self.configuration.model;
         let snapshot = match self.table.snapshot(&model.services) {
             Ok(snapshot) => Some(snapshot),
             Err(error) => {
-                log::error!("{error}; the table is left as it is until the next round");
+                let line = format!("{error}; the table is left as it is until the next round");
+                self.effects.push(Effect::Log(Level::Error, line));
                 None
             }
         };
         let removed = match &snapshot {
-            Some(snapshot) => self.director.reload(model, snapshot, maintenance, now),
-            None => self.director.reload(model, &(), maintenance, now),
+            Some(snapshot) => self.director.reload(model, snapshot, overrides, now.instant),
+            None => self.director.reload(model, &(), overrides, now.instant),
         };
-        self.act(removed.actions);
-        let done =
-            self.table.remove(removed.services.iter().map(|service| (service, None)), Stage::Start);
-        self.tell(done);
-        for service in &removed.services {
-            self.memory.forget(service.address);
-            self.last_hooks.remove(&service.address);
+        // Of a service that is gone, `start` is the last word if that was asked for: it may wait
+        // already, or is queued now.
+        let says = |address: ServiceAddress| {
+            removed.actions.iter().any(|action| match action {
+                Action::Hook { service, .. } => *service == address,
+                Action::Destination(_) | Action::Report(_) => false,
+            })
+        };
+        let asked: Vec<ServiceAddress> =
+            removed.services.iter().filter(|it| it.starts_on_stop()).map(|it| it.address).collect();
+        for &service in asked.iter().filter(|&&service| !says(service)) {
+            self.hooks.close(service);
         }
-        if !removed.services.is_empty() {
-            self.save_memory();
+        let director = &self.director;
+        director.services().iter().for_each(|state| self.hooks.open(state.address()));
+        self.hooks.retain(|service| {
+            director.service(service).and_then(|state| state.service.fallback_command.clone())
+        });
+        self.act(removed.actions, now);
+        for service in asked {
+            self.hooks.close(service);
+        }
+        let gone = removed.services.iter().map(|service| (service, None));
+        let done = self.table.remove(gone, Stage::Start);
+        self.tell(done, now);
+        for service in &removed.services {
+            if !self.hooks.is_busy(service.address) {
+                self.hooks.forget(service.address);
+            }
+            self.last_hooks.remove(&service.address);
         }
         let wanted: Vec<WantedService<'_>> =
             self.director.services().iter().map(ServiceState::wanted).collect();
         match snapshot {
             Some(snapshot) => {
                 let done = self.table.synchronise(&wanted, &snapshot);
-                self.tell(done);
+                self.tell_whole(done, now);
             }
             None => self.table.owe(wanted.iter().map(|wanted| wanted.service.address)),
         }
-        let fingerprint = configuration.fingerprint;
-        self.watch.retarget(targets(&self.setup.config, model), fingerprint);
-        self.setup.configuration = configuration;
-        self.schedule_checks(now);
+        self.serving();
+        self.watch();
+        self.install_checks(now);
+        self.round_soon(now);
         let director = &self.director;
         self.last_checks.retain(|&id, _| !director.members(id).is_empty());
         self.alerts.retain(&self.director);
-        let settled = self.director.settle(now);
-        self.act(settled);
+        let settled = self.director.settle(now.instant);
+        self.act(settled, now);
         self.first_round_over();
+        (before, words)
     }
+
+    /// One line that says what a reload really changes.
+    fn tell_difference(&mut self, before: &Configuration) -> String {
+        let old: HashMap<_, &VirtualService> =
+            before.model.services.iter().map(|service| (service.address, service)).collect();
+        let new = &self.configuration.model.services;
+        let kept = new.iter().filter_map(|service| Some((service, *old.get(&service.address)?)));
+        // Where in the file a service stands changes nothing.
+        let same = |new: &VirtualService, old: &VirtualService| {
+            VirtualService { line: new.line, ..old.clone() } == *new
+        };
+        let (mut stays, mut changed) = (0, 0);
+        for (new, old) in kept {
+            stays += 1;
+            changed += usize::from(!same(new, old));
+        }
+        let (added, removed) = (new.len() - stays, old.len() - stays);
+        let line = format!(
+            "reload: {changed} of {stays} services changed, {added} added, {removed} removed"
+        );
+        self.event(What::Reload { accepted: true, text: line.clone() });
+        self.log(Level::Info, line.clone());
+        line
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }

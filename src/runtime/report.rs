@@ -1,72 +1,78 @@
 //! What `status` tells, gathered from the director, the table and the last answers.
 
-use super::owner::Runtime;
-use crate::check::CheckOutcome;
+use super::input::Now;
+use super::operator::Entry;
+use super::step::Owner;
 use crate::dataplane::{plan_service, service_key};
-use crate::director::{Director, Health, ServiceState, Want, WantedDestination};
-use crate::hook::{HookReport, HookResult};
-use crate::model::{CheckMethod, CheckPlan, DestinationAddress, Status, Step};
+use crate::director::{Director, Health, Override, ServiceState, Want, WantedDestination};
+use crate::model::{CheckMethod, DestinationAddress, Fallback, Status};
 use crate::status::{
-    FallbackStatus, HookRun, HookStatus, Phase, ReloadStatus, ServerState, ServerStatus,
-    ServiceStatus, StatusReport, UnixTime,
+    FallbackServerStatus, FallbackStatus, HookRun, HookStatus, OverrideStatus, Phase, ReloadStatus,
+    ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime,
 };
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
 use std::collections::HashMap;
 use std::time::{Instant, SystemTime};
 
 /// The whole report.
-pub(super) fn report(runtime: &mut Runtime) -> StatusReport {
-    let (listed, mut table_error) = match runtime.table.backend().services() {
+pub(super) fn report(owner: &mut Owner, now: Now) -> StatusReport {
+    let (listed, mut table_error) = match owner.table.backend().services() {
         Ok(services) => (services.into_iter().map(|entry| (entry.key, entry)).collect(), None),
         Err(error) => (HashMap::new(), Some(error.to_string())),
     };
-    let clock = Clock { now: Instant::now(), wall: SystemTime::now() };
-    let mut services = Vec::with_capacity(runtime.director.services().len());
-    for index in 0..runtime.director.services().len() {
-        let address = runtime.director.services()[index].address();
-        let entries = match runtime.table.entries(address) {
+    let mut services = Vec::with_capacity(owner.director.services().len());
+    for index in 0..owner.director.services().len() {
+        let address = owner.director.services()[index].address();
+        let entries = match owner.table.entries(address) {
             Ok(entries) => entries,
             Err(error) => {
                 table_error.get_or_insert(error.to_string());
                 Vec::new()
             }
         };
-        if let Some(error) = runtime.table.failure(address) {
+        if let Some(error) = owner.table.failure(address) {
             table_error.get_or_insert(error.to_string());
         }
-        let state = &runtime.director.services()[index];
-        services.push(service_status(runtime, state, &listed, &entries, &clock));
+        let state = &owner.director.services()[index];
+        services.push(service_status(owner, state, &listed, &entries, now));
     }
     StatusReport {
-        instance: runtime.setup.instance.clone(),
-        config: runtime.setup.config.display().to_string(),
+        instance: owner.instance.clone(),
+        config: owner.config.display().to_string(),
         pid: std::process::id(),
-        since: unix(runtime.since),
-        phase: match runtime.status {
+        since: unix(owner.since),
+        phase: match owner.status {
             Status::Starting => Phase::Starting,
             Status::Running => Phase::Running,
             Status::Reloading => Phase::Reloading,
             Status::Stopping => Phase::Stopping,
         },
-        table: runtime.setup.table_name.to_owned(),
+        table: owner.table_name.to_owned(),
         table_error,
-        last_reload: runtime.last_reload.as_ref().map(|(at, result)| ReloadStatus {
+        last_reload: owner.last_reload.as_ref().map(|(at, result)| ReloadStatus {
             at: unix(*at),
             error: result.as_ref().err().cloned(),
         }),
+        faults: owner.faults.clone(),
+        // Filled in by who runs it.
+        prober: None,
         services,
+        overrides: owner.operator.entries().iter().map(|it| override_status(it, now)).collect(),
+        unconfirmed: owner.loads.taken_back().and_then(|at| now.wall_at(at)).map(unix),
     }
 }
 
-/// Both clocks at one moment, to turn the one's instants into the other's times.
-struct Clock {
-    now: Instant,
-    wall: SystemTime,
-}
+impl Now {
+    /// When an instant to come will be, by the clock on the wall.
+    /// `None` if that is further away than the clock can say.
+    pub(super) fn wall_at(&self, at: Instant) -> Option<SystemTime> {
+        self.wall.checked_add(at.saturating_duration_since(self.instant))
+    }
 
-impl Clock {
+    /// When an instant was, by the clock on the wall.
     fn unix(&self, at: Instant) -> UnixTime {
-        unix(self.wall - self.now.saturating_duration_since(at))
+        let passed = self.instant.saturating_duration_since(at);
+        self.wall.checked_sub(passed).map_or(0, unix)
     }
 }
 
@@ -75,11 +81,11 @@ fn unix(at: SystemTime) -> UnixTime {
 }
 
 fn service_status(
-    runtime: &Runtime,
+    owner: &Owner,
     state: &ServiceState,
     listed: &HashMap<ServiceKey, Service>,
     entries: &[DestinationEntry],
-    clock: &Clock,
+    now: Now,
 ) -> ServiceStatus {
     let service = &state.service;
     let address = state.address();
@@ -95,7 +101,7 @@ fn service_status(
         .map(|server| {
             let listed = service.real_servers[server].listed(address);
             let entry = by_address.get(&listed).copied();
-            server_status(runtime, state, server, wanted_at.get(&listed).copied(), entry, clock)
+            server_status(owner, state, server, wanted_at.get(&listed).copied(), entry, now)
         })
         .collect();
     ServiceStatus {
@@ -103,36 +109,60 @@ fn service_status(
         protocol: address.protocol_word().to_owned(),
         scheduler: service.scheduler.clone(),
         listed: entry.is_some(),
-        fallback: service.fallback.map(|fallback| FallbackStatus {
+        fallback: service.fallbacks.first().map(|fallback| FallbackStatus {
             address: fallback.address.to_string(),
-            on: state.fallback_serves(),
+            on: state.fallbacks_serve(),
         }),
+        fallbacks: service
+            .fallbacks
+            .iter()
+            .map(|fallback| fallback_status(state, fallback, &by_address))
+            .collect(),
         hook: service.fallback_command.as_ref().map(|command| HookStatus {
             command: command.command.clone(),
-            running: runtime.hooks.is_busy(address),
-            last: runtime.last_hooks.get(&address).map(|last| HookRun {
-                argument: last.report.argument.word().to_owned(),
+            running: owner.hooks.is_busy(address),
+            last: owner.last_hooks.get(&address).map(|last| HookRun {
+                argument: last.report.job.argument.word().to_owned(),
                 at: unix(last.at),
-                succeeded: succeeded(&last.report),
-                result: hook_result(&last.report.result),
+                succeeded: last.report.succeeded(),
+                result: last.report.result.to_string(),
             }),
         }),
-        drift: drift.iter().map(|planned| planned.operation.to_string()).collect(),
+        drift: drift.iter().flat_map(|it| it.operations().map(ToString::to_string)).collect(),
         servers,
     }
 }
 
+fn fallback_status(
+    state: &ServiceState,
+    fallback: &Fallback,
+    entries: &HashMap<DestinationAddress, &DestinationEntry>,
+) -> FallbackServerStatus {
+    let on = state.fallbacks_serve();
+    // Otherwise the entry is a real server's, or on its way out.
+    let entry = entries.get(&fallback.listed(state.address())).filter(|_| on);
+    FallbackServerStatus {
+        address: fallback.address.to_string(),
+        forwarding: fallback.forwarding.to_string(),
+        weight: fallback.weight,
+        on,
+        weight_listed: entry.map(|entry| entry.destination.weight),
+        active: entry.map_or(0, |entry| u64::from(entry.active_connections)),
+        inactive: entry.map_or(0, |entry| u64::from(entry.inactive_connections)),
+    }
+}
+
 fn server_status(
-    runtime: &Runtime,
+    owner: &Owner,
     state: &ServiceState,
     server: usize,
     wanted: Option<&WantedDestination>,
     entry: Option<&DestinationEntry>,
-    clock: &Clock,
+    now: Now,
 ) -> ServerStatus {
     let real = &state.service.real_servers[server];
     let known = &state.servers[server];
-    let last = runtime.last_checks.get(&known.check);
+    let last = owner.last_checks.get(&known.check);
     let off = real.check.method == CheckMethod::Off;
     ServerStatus {
         address: real.address.to_string(),
@@ -144,17 +174,17 @@ fn server_status(
             Health::Down(_) => ServerState::Down,
             Health::Maintenance => ServerState::Maintenance,
         },
-        since: Some(clock.unix(known.since)),
-        checked: last.map(|last| clock.unix(last.at)),
+        since: Some(now.unix(known.since)),
+        checked: last.map(|last| now.unix(last.at)),
         check_duration_us: last.map(|last| last.duration.as_micros() as u64),
         why: match &known.health {
             Health::Down(failure) => Some(failure.to_string()),
-            Health::Maintenance => Some("a file in maintenancedir".to_owned()),
+            Health::Maintenance => Some(owner.why_in_maintenance(state.address(), real.address)),
             Health::Unknown | Health::Adopted | Health::Up => {
                 last.and_then(|last| last.failure.as_ref().map(ToString::to_string))
             }
         },
-        failures: runtime.director.failures(known.check),
+        failures: owner.director.failures(known.check),
         weight_wanted: wanted.and_then(|wanted| match wanted.want {
             Want::Serve { weight } => Some(weight),
             Want::Quiesce { .. } => Some(0),
@@ -163,48 +193,31 @@ fn server_status(
         weight_listed: entry.map(|entry| entry.destination.weight),
         active: entry.map_or(0, |entry| u64::from(entry.active_connections)),
         inactive: entry.map_or(0, |entry| u64::from(entry.inactive_connections)),
+        operator: owner
+            .operator
+            .of(state.address(), real.address)
+            .map(|entry| override_status(entry, now)),
     }
 }
 
-/// Whether a run of the fallback command did what it was told.
-pub(super) fn succeeded(report: &HookReport) -> bool {
-    report.result == HookResult::Exited(0)
-}
-
-fn hook_result(result: &HookResult) -> String {
-    match result {
-        HookResult::Exited(status) => format!("exit status {status}"),
-        HookResult::Signalled(signal) => format!("ended by signal {signal}"),
-        HookResult::TimedOut => "timed out".to_owned(),
-        HookResult::Failed(cause) => cause.clone(),
-    }
-}
-
-/// What a check is called in the log: `connect`, `http`, `external`.
-pub(super) fn method(plan: &CheckPlan, step: Step) -> String {
-    match (&plan.method, step) {
-        (CheckMethod::On, _) => "on".to_owned(),
-        (CheckMethod::Off, _) => "off".to_owned(),
-        (CheckMethod::Connect, _) | (CheckMethod::Combined { .. }, Step::Connect) => {
-            "connect".to_owned()
-        }
-        (CheckMethod::Ping { .. }, _) => "ping".to_owned(),
-        (CheckMethod::External(_), _) => "external".to_owned(),
-        (CheckMethod::ExternalPerl(_), _) => "external-perl".to_owned(),
-        (CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. }, Step::Full)
-        | (CheckMethod::Negotiate(exchange), Step::Connect) => exchange.service.to_string(),
-    }
-}
-
-/// An outcome in a few words.
-pub(super) fn words(outcome: &CheckOutcome) -> String {
-    match outcome {
-        CheckOutcome::Up(note) => note.0.as_deref().unwrap_or("passed").to_owned(),
-        CheckOutcome::Down(failure) => failure.to_string(),
+fn override_status(entry: &Entry, now: Now) -> OverrideStatus {
+    let (what, weight) = match entry.what {
+        Override::Drain => ("drain", Some(0)),
+        Override::Disable => ("disable", None),
+        Override::Weight(weight) => ("weight", Some(weight)),
+    };
+    OverrideStatus {
+        target: entry.scope.to_string(),
+        what: what.to_owned(),
+        weight,
+        since: unix(entry.since),
+        until: entry.end(now).map(unix),
+        by: entry.by.clone(),
+        reason: entry.reason.clone(),
     }
 }
 
 /// What a check is called, by its id.
 pub(super) fn method_of(director: &Director, checked: &crate::director::Checked) -> String {
-    director.plan(checked.check).map_or_else(String::new, |plan| method(plan, checked.step))
+    director.plan(checked.check).map_or_else(String::new, |plan| plan.word(checked.step))
 }

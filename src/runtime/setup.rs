@@ -1,8 +1,10 @@
 //! What the runtime is started with.
 
-use super::watch::Fingerprint;
+use super::input::Refused;
+pub use crate::config::{Files, Fingerprint};
 use crate::dataplane::Dataplane;
-use crate::model::Model;
+use crate::model::{Model, ServiceAddress, Settings};
+pub use crate::status::Faults;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +14,12 @@ use std::time::Duration;
 pub struct Configuration {
     /// What it says.
     pub model: Model,
-    /// The file as it was when it was read: what differs from it later is a change.
-    pub fingerprint: Fingerprint,
+    /// The files as they were when they were read: what differs from them later is a change.
+    pub files: Files,
 }
 
-/// Reads the configuration again; the error is its diagnostics as text for the log.
-pub type Load = Arc<dyn Fn() -> Result<Configuration, String> + Send + Sync>;
+/// Reads the configuration again.
+pub type Load = Arc<dyn Fn() -> Result<Configuration, Refused> + Send + Sync>;
 
 /// What the runtime is started with.
 pub struct Setup {
@@ -35,10 +37,16 @@ pub struct Setup {
     pub table_name: &'static str,
     /// Where the fallback commands' state is kept over a restart.
     pub memory: PathBuf,
+    /// Where the operators' overrides are kept over a restart and a reboot.
+    pub overrides: PathBuf,
     /// Follows the global settings that are not the runtime's (log, `execute`) after a reload.
-    pub settings_changed: Box<dyn FnMut(&Model) + Send>,
+    pub settings_changed: Box<dyn FnMut(&Settings) + Send>,
     /// Called once when a stop begins, before anything is purged.
     pub stopping: Box<dyn FnMut() + Send>,
     /// Called at least this often while the owner thread does its work.
     pub alive: Option<(Duration, Box<dyn FnMut() + Send>)>,
+    /// The services that were in force before the process started itself anew.
+    pub earlier: Vec<ServiceAddress>,
+    /// What went wrong in an earlier process of the same daemon.
+    pub faults: Faults,
 }

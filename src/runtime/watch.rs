@@ -1,290 +1,314 @@
-//! The watch thread: looks once a second at the configuration's file and at `maintenancedir`.
+//! The watch thread: looks once a second at the configuration's files and at `maintenancedir`.
 
-use super::message::Message;
-use crate::model::DestinationAddress;
-use md5::{Digest, Md5};
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::net::IpAddr;
+use super::input::{Input, Listing};
+use super::runtime::{Message, spawn};
+use crate::config::Files;
+use crate::sync::mpsc::Sender;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How long a name of a real server is believed.
-const NAME_LIFETIME: Duration = Duration::from_secs(300);
-
 /// Entries of `maintenancedir` that are read.
 const MAX_ENTRIES: usize = 100_000;
 
-/// What to look at.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Targets {
-    /// The configuration's file.
-    pub(super) config: PathBuf,
-    /// `maintenancedir`.
-    pub(super) maintenance: Option<PathBuf>,
-    /// The real servers that may have a file there.
-    pub(super) servers: HashSet<DestinationAddress>,
-}
-
 /// The handle of the watch thread.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Watch {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    targets: Targets,
-    /// The file as it was when it was last loaded.
-    baseline: Fingerprint,
+    config: PathBuf,
+    targets: Mutex<Targets>,
+    /// There is another directory to look at.
+    changed: Condvar,
+    /// Numbers the listings.
+    order: AtomicU64,
+    /// Between two looks.
+    period: Duration,
 }
 
-/// A file's time of modification and checksum, as it was when it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// When it was last changed.
-    pub modified: Option<SystemTime>,
-    /// MD5 of its bytes.
-    pub checksum: [u8; 16],
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Targets {
+    /// `maintenancedir`.
+    directory: Option<PathBuf>,
+    /// The files as they were when they were last loaded.
+    baseline: Files,
 }
 
 impl Watch {
-    /// Starts the thread, which looks for changes of the file against this baseline.
+    /// A watch that does not look yet.
+    pub(super) fn new(config: &Path, baseline: Files) -> Self {
+        Self::with(config, baseline, PERIOD)
+    }
+
+    fn with(config: &Path, baseline: Files, period: Duration) -> Self {
+        let shared = Shared {
+            config: config.to_owned(),
+            targets: Mutex::new(Targets { directory: None, baseline }),
+            changed: Condvar::new(),
+            order: AtomicU64::new(1),
+            period,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts the thread.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(super) fn start(
-        targets: Targets,
-        baseline: Fingerprint,
-        owner: Sender<Message>,
-    ) -> io::Result<Self> {
-        let shared = Arc::new(Mutex::new(Shared { targets, baseline }));
-        let watched = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("watch".to_owned())
-            .spawn(move || watch(&watched, &owner))?;
-        Ok(Self { shared })
+    pub(super) fn start(&self, owner: &Sender<Message>) -> io::Result<()> {
+        let (shared, owner) = (Arc::clone(&self.shared), owner.clone());
+        let sender = owner.clone();
+        spawn("watch", &owner, move || shared.watch(&sender))
     }
 
-    /// Looks for changes of the file against this baseline from now on: the file was read like that,
+    /// Looks for changes of the files against this baseline from now on: they were read like that,
     /// and refused.
-    pub(super) fn rebase(&self, baseline: Fingerprint) {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).baseline = baseline;
+    pub(super) fn rebase(&self, baseline: Files) {
+        self.shared.targets().baseline = baseline;
     }
 
-    /// Looks at other targets from now on, and for changes of the file against this baseline.
-    pub(super) fn retarget(&self, targets: Targets, baseline: Fingerprint) {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        *shared = Shared { targets, baseline };
+    /// Looks at this directory from now on, and for changes of the files against this baseline.
+    pub(super) fn retarget(&self, directory: Option<PathBuf>, baseline: Files) {
+        *self.shared.targets() = Targets { directory, baseline };
+        self.shared.changed.notify_one();
+    }
+
+    /// Reads a directory for whoever needs to know it now.
+    pub(super) fn list(&self, directory: &Path) -> Listing {
+        self.shared.list(directory)
     }
 }
 
-fn watch(shared: &Mutex<Shared>, owner: &Sender<Message>) {
-    let mut names = Names::default();
-    let mut reported = None;
-    let mut unreadable = false;
-    let mut changing = None;
-    loop {
-        std::thread::sleep(PERIOD);
-        let (targets, baseline) = {
-            let shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            (shared.targets.clone(), shared.baseline)
-        };
-        match look_at_file(&targets.config, baseline) {
-            Ok(None) => (unreadable, changing) = (false, None),
-            // A file that is still being written is looked at again before anybody is told.
-            Ok(Some((now, _))) if changing != Some(now) => {
-                (unreadable, changing) = (false, Some(now));
-            }
-            Ok(Some((now, changed))) => {
-                (unreadable, changing) = (false, None);
-                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                if shared.baseline == baseline {
-                    shared.baseline = now;
-                    drop(shared);
-                    if changed && owner.send(Message::FileChanged).is_err() {
-                        return;
+impl Shared {
+    fn targets(&self) -> MutexGuard<'_, Targets> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list(&self, directory: &Path) -> Listing {
+        // The number comes first: what is read later than another listing has a higher one.
+        let order = self.order.fetch_add(1, Ordering::SeqCst);
+        let files = file_names(directory).map_err(|error| error.to_string());
+        Listing { directory: directory.to_owned(), order, files }
+    }
+
+    fn watch(&self, owner: &Sender<Message>) {
+        let mut unreadable = false;
+        let mut changing = None;
+        let mut listed: Option<PathBuf> = None;
+        loop {
+            let Targets { directory, baseline } = self.pause(&listed);
+            match baseline.now(&self.config) {
+                Ok(None) => (unreadable, changing) = (false, None),
+                // A file that is still being written is looked at again before anybody is told.
+                Ok(Some(now)) if changing.as_ref() != Some(&now) => {
+                    (unreadable, changing) = (false, Some(now));
+                }
+                Ok(Some(now)) => {
+                    (unreadable, changing) = (false, None);
+                    let changed = now.changed_since(&baseline, &self.config);
+                    let mut targets = self.targets();
+                    if targets.baseline == baseline {
+                        targets.baseline = now;
+                        drop(targets);
+                        let input = Message::Input(Input::FilesChanged(changed.clone()));
+                        if !changed.is_empty() && owner.send(input).is_err() {
+                            return;
+                        }
                     }
                 }
+                Err(error) if !unreadable => {
+                    unreadable = true;
+                    let path = self.config.display();
+                    let pid = std::process::id();
+                    log::warn!("Warning [{pid}]: can not open file {path} for checking: {error}");
+                }
+                Err(_) => {}
             }
-            Err(error) if !unreadable => {
-                unreadable = true;
-                let path = targets.config.display();
-                let pid = std::process::id();
-                log::warn!("Warning [{pid}]: can not open file {path} for checking: {error}");
+            // Every listing is told, changed or not: the owner alone knows what it knows.
+            if let Some(directory) = &directory {
+                let listing = Input::Maintenance(self.list(directory));
+                if owner.send(Message::Input(listing)).is_err() {
+                    return;
+                }
             }
-            Err(_) => {}
-        }
-        let now = maintained(&targets, &mut names);
-        if reported.as_ref() != Some(&now) {
-            reported = Some(now.clone());
-            if owner.send(Message::Maintenance(now)).is_err() {
-                return;
-            }
+            listed = directory;
         }
     }
-}
 
-/// Compares a file with its baseline: `None` if its time is the same, else its fingerprint now and
-/// whether the content differs.
-fn look_at_file(path: &Path, baseline: Fingerprint) -> io::Result<Option<(Fingerprint, bool)>> {
-    let modified = fs::metadata(path)?.modified().ok();
-    if baseline.modified == modified {
-        return Ok(None);
-    }
-    let now = fingerprint(path)?;
-    Ok(Some((now, baseline.checksum != now.checksum)))
-}
-
-/// A file as it is now.
-pub(super) fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
-    let mut file = File::open(path)?;
-    let modified = file.metadata()?.modified().ok();
-    let mut md5 = Md5::new();
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(Fingerprint { modified, checksum: md5.finalize().into() }),
-            length => md5.update(&buffer[..length]),
-        }
+    /// A period, or less if there is another directory.
+    fn pause(&self, listed: &Option<PathBuf>) -> Targets {
+        let same = |targets: &mut Targets| targets.directory == *listed;
+        let waited = self.changed.wait_timeout_while(self.targets(), self.period, same);
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 }
 
-/// The servers that have a file in the maintenance directory, names looked up anew.
-pub(super) fn in_maintenance(targets: &Targets) -> HashSet<DestinationAddress> {
-    maintained(targets, &mut Names::default())
-}
-
-/// The servers that have a file in the maintenance directory.
-///
-/// Its name is the server's address, or the name that the address has, or that name up to its first
-/// dot, each alone or with `:port`.
-fn maintained(targets: &Targets, names: &mut Names) -> HashSet<DestinationAddress> {
-    let Some(directory) = &targets.maintenance else { return HashSet::new() };
-    let files = file_names(directory);
-    if files.is_empty() {
-        return HashSet::new();
+// compat: a directory that is not there has no files (compat/cases/423)
+fn file_names(directory: &Path) -> io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+        entries => entries?,
+    };
+    for entry in entries.take(MAX_ENTRIES) {
+        names.extend(entry?.file_name().into_string().ok());
     }
-    let has =
-        |name: &str, port: u16| files.contains(&format!("{name}:{port}")) || files.contains(name);
-    let addressed = |server: &DestinationAddress| has(&bracketed(server.ip()), server.port());
-    let mut found: HashSet<DestinationAddress> =
-        targets.servers.iter().copied().filter(addressed).collect();
-    // Names cost a look-up each; files that are named by address need none.
-    let by_name = files.iter().any(|file| {
-        !targets.servers.iter().any(|server| {
-            let address = bracketed(server.ip());
-            *file == address || *file == format!("{address}:{}", server.port())
-        })
-    });
-    if by_name {
-        for &server in &targets.servers {
-            let Some(name) = names.of(server.ip()) else { continue };
-            let short = name.split('.').next().unwrap_or_default();
-            let short_is_a_name = short.len() > 1
-                && short.starts_with(|first: char| first.is_ascii_alphabetic())
-                && short.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-            if has(&name, server.port()) || (short_is_a_name && has(short, server.port())) {
-                found.insert(server);
-            }
-        }
-    }
-    found
-}
-
-fn file_names(directory: &Path) -> HashSet<String> {
-    let Ok(entries) = fs::read_dir(directory) else { return HashSet::new() };
-    entries
-        .take(MAX_ENTRIES)
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect()
-}
-
-fn bracketed(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    }
-}
-
-/// The names of addresses, by the system's resolver.
-#[derive(Debug, Default)]
-struct Names(HashMap<IpAddr, (Instant, Option<String>)>);
-
-impl Names {
-    fn of(&mut self, address: IpAddr) -> Option<String> {
-        if let Some((since, name)) = self.0.get(&address)
-            && since.elapsed() < NAME_LIFETIME
-        {
-            return name.clone();
-        }
-        let name = dns_lookup::lookup_addr(&address).ok().filter(|name| {
-            // The resolver gives the address back where there is no name.
-            name.parse::<IpAddr>().is_err()
-        });
-        self.0.insert(address, (Instant::now(), name.clone()));
-        name
-    }
+    Ok(names)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn targets(directory: &Path) -> Targets {
-        Targets {
-            config: PathBuf::new(),
-            maintenance: Some(directory.to_owned()),
-            servers: ["127.0.0.2:80", "127.0.0.3:80", "[fd00::2]:80"]
-                .map(|server| server.parse().expect("an address"))
-                .into(),
-        }
-    }
+    use crate::config::Fingerprint;
+    use crate::sync::mpsc::{Receiver, channel};
+    use std::fs::File;
+    use std::time::SystemTime;
 
     #[test]
-    fn a_file_named_by_address_or_address_and_port_takes_its_server_out() {
-        let cases: &[(&str, &[&str])] = &[
-            ("127.0.0.2", &["127.0.0.2:80"]),
-            ("127.0.0.3:80", &["127.0.0.3:80"]),
-            ("127.0.0.3:81", &[]),
-            ("[fd00::2]", &["[fd00::2]:80"]),
-            ("[fd00::2]:80", &["[fd00::2]:80"]),
-            // compat: an IPv6 address needs its brackets (spec 11.4, 88)
-            ("fd00::2", &[]),
-        ];
-        for (file, servers) in cases {
-            let directory = tempfile::tempdir().expect("a directory");
-            fs::write(directory.path().join(file), "").expect("a file");
-            let expected: HashSet<DestinationAddress> =
-                servers.iter().map(|server| server.parse().expect("an address")).collect();
-            let mut names = Names::default();
-            assert_eq!(maintained(&targets(directory.path()), &mut names), expected, "{file}");
-        }
-    }
-
-    #[test]
-    fn only_a_changed_content_is_a_change() {
+    fn a_directory_that_cannot_be_read_is_not_an_empty_one() {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("a.cf");
-        fs::write(&path, "one").expect("a file");
-        let baseline = fingerprint(&path).expect("a fingerprint");
-        assert_eq!(look_at_file(&path, baseline).expect("readable"), None);
-        let touched = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        File::options()
-            .append(true)
-            .open(&path)
-            .and_then(|file| file.set_modified(touched))
-            .expect("a new time");
-        let (now, changed) =
-            look_at_file(&path, baseline).expect("readable").expect("another time");
-        assert!(!changed);
-        fs::write(&path, "two").expect("a file");
-        assert!(matches!(look_at_file(&path, now), Ok(Some((_, true)))));
+        let fingerprint = Fingerprint { stamp: None, checksum: [0; 16] };
+        let watch = Watch::new(Path::new("a.cf"), fingerprint.into());
+        let empty = watch.list(directory.path());
+        assert_eq!(empty.files, Ok(BTreeSet::new()));
+        fs::write(directory.path().join("10.0.0.2"), "").expect("a file");
+        let listing = watch.list(directory.path());
+        assert_eq!(listing.files, Ok(BTreeSet::from(["10.0.0.2".to_owned()])));
+        assert!(listing.order > empty.order);
+        assert!(watch.list(&directory.path().join("10.0.0.2")).files.is_err());
+        assert_eq!(watch.list(&directory.path().join("absent")).files, Ok(BTreeSet::new()));
+    }
+
+    /// Far beyond what anything here takes, even on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn now(config: &Path) -> Files {
+        Fingerprint::of(config).expect("a fingerprint").into()
+    }
+
+    /// A watch of `a.cf` in a directory, as it is now, that looks all the time, and what it tells.
+    fn started(directory: &Path, period: Duration) -> (Watch, Receiver<Message>, Files) {
+        let config = directory.join("a.cf");
+        fs::write(&config, "one").expect("a file");
+        let baseline = now(&config);
+        let watch = Watch::with(&config, baseline.clone(), period);
+        let (owner, inbox) = channel();
+        watch.start(&owner).expect("a thread");
+        (watch, inbox, baseline)
+    }
+
+    /// Waits for the next listing. Whether a change of the file was told of before.
+    fn listed(inbox: &Receiver<Message>) -> (Listing, bool) {
+        let mut changed = false;
+        loop {
+            match inbox.recv_timeout(PATIENCE).expect("a listing") {
+                Message::Input(Input::Maintenance(listing)) => return (listing, changed),
+                Message::Input(Input::FilesChanged(_)) => changed = true,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn another_directory_is_looked_at_at_once_and_then_in_every_period() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let long = Duration::from_secs(3600);
+        let (watch, inbox, baseline) = started(directory.path(), long);
+        for name in ["one", "two"] {
+            let maintenance = directory.path().join(name);
+            watch.retarget(Some(maintenance.clone()), baseline.clone());
+            let (listing, _) = listed(&inbox);
+            assert_eq!((listing.directory, listing.files), (maintenance, Ok(BTreeSet::new())));
+        }
+        assert!(inbox.try_recv().is_err(), "the period is long");
+        let (watch, inbox, baseline) = started(directory.path(), Duration::from_millis(1));
+        watch.retarget(Some(directory.path().join("one")), baseline);
+        let orders: Vec<u64> = (0..5).map(|_| listed(&inbox).0.order).collect();
+        assert!(orders.is_sorted_by(|one, next| one < next), "{orders:?}");
+    }
+
+    #[test]
+    fn a_change_of_the_file_is_told_of_once_when_it_is_as_it_was_a_look_before() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (watch, inbox, baseline) = started(directory.path(), Duration::from_millis(1));
+        let config = directory.path().join("a.cf");
+        for text in ["two, which is longer", "three"] {
+            fs::write(&config, text).expect("a file");
+            let told = inbox.recv_timeout(PATIENCE).expect("a change");
+            assert!(matches!(told, Message::Input(Input::FilesChanged(_))), "{told:?}");
+        }
+        watch.retarget(Some(directory.path().join("m")), now(&config));
+        for _ in 0..5 {
+            assert!(!listed(&inbox).1, "it has been told of");
+        }
+        // What was loaded is the first content: the present one is a change.
+        watch.rebase(baseline);
+        let begun = std::time::Instant::now();
+        while !listed(&inbox).1 {
+            assert!(begun.elapsed() < PATIENCE);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_still_being_written_is_not_told_of() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (watch, inbox, baseline) = started(directory.path(), Duration::from_secs(3600));
+        let mut names = (0..).map(|number| directory.path().join(format!("{number}")));
+        // Another directory makes it look at once; this is one look.
+        let mut look = |text: Option<&str>| {
+            if let Some(text) = text {
+                fs::write(directory.path().join("a.cf"), text).expect("a file");
+            }
+            watch.retarget(names.next(), baseline.clone());
+            listed(&inbox).1
+        };
+        assert!(!look(None));
+        for text in ["virtual", "virtual = 10.0.0.1", "virtual = 10.0.0.1:80 and more"] {
+            assert!(!look(Some(text)), "{text}");
+        }
+        assert!(look(None), "it is as it was a look before");
+    }
+
+    #[test]
+    fn a_file_that_is_touched_or_known_already_is_no_change() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (watch, inbox, _) = started(directory.path(), Duration::from_millis(1));
+        let config = directory.path().join("a.cf");
+        let file = File::options().append(true).open(&config).expect("a file");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("a time");
+        let maintenance = Some(directory.path().join("m"));
+        watch.retarget(maintenance, now(&config));
+        for _ in 0..5 {
+            assert!(!listed(&inbox).1);
+        }
+        fs::remove_file(&config).expect("removed");
+        for _ in 0..5 {
+            assert!(!listed(&inbox).1, "a file that cannot be read is no change");
+        }
+    }
+
+    #[test]
+    fn the_watch_ends_when_nobody_listens() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (watch, inbox, baseline) = started(directory.path(), Duration::from_millis(1));
+        watch.retarget(Some(directory.path().join("m")), baseline);
+        listed(&inbox);
+        drop(inbox);
+        let begun = std::time::Instant::now();
+        // The thread has the only other handle.
+        while Arc::strong_count(&watch.shared) > 1 {
+            assert!(begun.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! ldirectord-rs: watches real servers and steers Linux's IP Virtual Server (ip_vs).
 //!
 //! ```text
-//!  ldirectord.cf ─▶ config ─▶ model ─▶ runtime ──jobs──▶ check (dialer, workers)
-//!    text            AST    validated     │  ▲               │
+//!  ldirectord.cf ─▶ config ─▶ model ─▶ runtime ──jobs──▶ prober, a process of its own:
+//!    text            AST    validated     │  ▲             dialer, workers, check
 //!                                         │  └── outcomes ───┘
 //!                                         ▼
 //!                                      director        pure: event in, actions out
@@ -27,23 +27,37 @@
 //! * [`alert`]: mail and `monitorfile`.
 //! * [`runtime`]: threads, channels, schedule: the event loop that joins the rooms.
 //! * [`daemon`]: being a Unix process: pid file, detaching, the commands of the command line.
-//! * [`process`]: running other programs within a time limit.
-//! * [`status`]: what `status --table` and `status --json` tell, as plain data.
+//! * [`probe`]: the command that checks servers now and shows how it went.
+//! * [`prober`]: the process that runs checks, and the director's side of it: messages, bounds, walls.
+//! * [`as_user`]: running other programs as another user.
+//! * [`process`]: running other programs within a time limit; `wait`: waiting for a descriptor within one.
+//! * `sync`: what threads meet through, and how their schedules are tested.
+//! * [`status`]: what `status --table` and `status --json` tell, as plain data; [`event`]: what `events` tells.
+//! * [`doctor`]: what will not work on this machine, and what mends it.
 //! * [`logging`]: where log records go.
-//! * [`cli`]: arguments to an invocation.
+//! * [`cli`]: arguments to an invocation; [`completions`]: what shells complete.
 //! * [`anycast`]: the second program, `ldirectord-anycast`, which raises and lowers an address.
 
 pub mod alert;
 pub mod anycast;
+pub mod as_user;
 pub mod check;
 pub mod cli;
+pub mod completions;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod director;
+pub mod doctor;
+pub mod event;
 pub mod hook;
 pub mod logging;
 pub mod model;
+mod private_file;
+pub mod probe;
+pub mod prober;
 pub mod process;
 pub mod runtime;
 pub mod status;
+mod sync;
+mod wait;

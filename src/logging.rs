@@ -34,6 +34,8 @@ pub enum Output {
     /// Standard error, each record twice, `DEBUG2: <message>` and `<message>`, and debug output: for
     /// `-d`.
     Stderr,
+    /// Nowhere: for those who only ask, over and over.
+    Nowhere,
 }
 
 /// Installs the program's logger.
@@ -54,6 +56,7 @@ pub fn redirect(output: Output) {
     let level = match output {
         Output::Stderr => debug_filter().filter().max(LevelFilter::Info),
         Output::File { .. } | Output::Syslog { .. } | Output::Stdout => LevelFilter::Info,
+        Output::Nowhere => LevelFilter::Off,
     };
     log::set_max_level(level);
     let sink = match output {
@@ -61,6 +64,7 @@ pub fn redirect(output: Output) {
         Output::Syslog { facility } => Sink::Syslog(Syslog::new(&facility)),
         Output::Stdout => Sink::Stdout,
         Output::Stderr => Sink::Stderr,
+        Output::Nowhere => Sink::Nowhere,
     };
     *LOGGER.sink() = Some(sink);
 }
@@ -91,6 +95,7 @@ enum Sink {
     Syslog(Syslog),
     Stdout,
     Stderr,
+    Nowhere,
 }
 
 impl Logger {
@@ -128,6 +133,7 @@ impl Log for Logger {
                 let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
             }
             Some(Sink::Stderr) => to_stderr(&debug_lines(record.level(), &message)),
+            Some(Sink::Nowhere) => {}
             None => to_stderr(&format!("{message}\n")),
         }
     }

@@ -1,17 +1,27 @@
 //! Running other programs: hooks, external checks, further instances.
 //!
 //! Every program started here leads its own process group, has `/dev/null` where the caller says
-//! nothing else, starts with a clean signal mask and default dispositions, and is always reaped.
+//! nothing else, starts with a clean signal mask and default dispositions. [`Running`] owns it: whatever
+//! fails later, it is waited for, or killed and reaped.
 
+use crate::as_user;
+use crate::model::User;
+use crate::wait::{moment_after, ready};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::PollFlags;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a program may run.
@@ -34,6 +44,9 @@ pub enum Ending {
     TimedOut,
 }
 
+/// How long a program that was killed may take to be gone, before it is reaped at a later time.
+const AFTER_KILL: Duration = Duration::from_secs(1);
+
 /// Runs a program to its end, at most [`Limits::timeout`] plus [`Limits::grace`].
 ///
 /// Standard input, output and error are `/dev/null`. When the time is over, the whole process group
@@ -43,17 +56,27 @@ pub enum Ending {
 /// # Errors
 /// When the program cannot be started.
 pub fn run(command: &mut Command, limits: Limits) -> io::Result<Ending> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = spawn(command)?;
-    if ends_within(&child, limits.timeout)? {
-        let status = child.wait()?;
-        return Ok(match (status.code(), status.signal()) {
-            (Some(code), _) => Ending::Exited(code),
-            (None, signal) => Ending::Signalled(signal.unwrap_or_default()),
-        });
+    run_as(command, None, limits, |_| {})
+}
+
+/// As [`run`], as this user; `started` is called with the process as soon as it is there.
+///
+/// # Errors
+/// As [`run`], and when this process may not change the user.
+pub fn run_as(
+    command: &mut Command,
+    user: Option<&User>,
+    limits: Limits,
+    started: impl FnOnce(Identity),
+) -> io::Result<Ending> {
+    let running = match user {
+        None => spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?,
+        Some(user) => spawn_as(command, user, Stdio::null(), Stdio::null(), limits.timeout)?,
+    };
+    if let Some(process) = Identity::of(running.id()) {
+        started(process);
     }
-    end(&mut child, limits.grace)?;
-    Ok(Ending::TimedOut)
+    running.finish(limits)
 }
 
 /// Starts a program as the leader of a process group of its own.
@@ -64,70 +87,275 @@ pub fn run(command: &mut Command, limits: Limits) -> io::Result<Ending> {
 ///
 /// # Errors
 /// When the program cannot be started.
-pub fn spawn(command: &mut Command) -> io::Result<Child> {
+pub fn spawn(command: &mut Command) -> io::Result<Running> {
+    reap_leftovers();
     command.process_group(0);
     // systemd's socket and watchdog are the daemon's own.
     for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
         command.env_remove(name);
     }
     let blocked = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let child = command.spawn();
+    let running = command.spawn().map(Running::new);
     blocked.thread_set_mask()?;
-    child
+    running
 }
 
-/// Waits until a program has ended, at most this long; it is not reaped, so its process group's
-/// number is still its own.
+/// Starts a program as this user, otherwise like [`spawn`], and returns when it runs; its standard
+/// error is `/dev/null`.
 ///
 /// # Errors
-/// When the kernel has no pidfd (before Linux 5.3) or no descriptor is left.
-pub fn ends_within(child: &Child, time: Duration) -> io::Result<bool> {
-    let deadline = Instant::now() + time;
-    let process = pidfd(child)?;
+/// When the program cannot be started, or this process may not change the user.
+pub fn spawn_as(
+    command: &Command,
+    user: &User,
+    stdin: Stdio,
+    stdout: Stdio,
+    patience: Duration,
+) -> io::Result<Running> {
+    let mut wrapped = as_user::wrap(command, user);
+    let mut running = spawn(wrapped.stdin(stdin).stdout(stdout).stderr(Stdio::piped()))?;
+    let said = match running.child.stderr.take() {
+        Some(report) => hear(report, moment_after(patience))?,
+        None => return Err(io::ErrorKind::BrokenPipe.into()),
+    };
+    // Dropped, what has not become the program is killed.
+    as_user::failure(&said).map_or(Ok(running), Err)
+}
+
+/// What is said until the pipe is closed, at most until `end`.
+fn hear(mut pipe: ChildStderr, end: Instant) -> io::Result<Vec<u8>> {
+    let mut said = Vec::new();
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up: a wait of zero milliseconds would spin.
-        let timeout =
-            PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
-        let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-        match nix::poll::poll(&mut ended, timeout) {
-            Ok(0) if left.is_zero() => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(error) => return Err(error.into()),
+        if !ready(&pipe, PollFlags::POLLIN, end)? {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let mut chunk = [0; 64];
+        match pipe.read(&mut chunk)? {
+            0 => return Ok(said),
+            count if said.len() < 1024 => said.extend_from_slice(&chunk[..count]),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
 }
 
-/// Ends a program that was started by [`spawn`], and its whole process group: SIGTERM, after `grace`
-/// SIGKILL; and reaps it.
-///
-/// # Errors
-/// When it cannot be waited for.
-pub fn end(child: &mut Child, grace: Duration) -> io::Result<()> {
-    signal_group(child, Signal::SIGTERM);
-    let waited = ends_within(child, grace);
-    signal_group(child, Signal::SIGKILL);
-    child.wait()?;
-    waited.map(drop)
+/// A program that was started by [`spawn`]. Dropped before it has ended, it is killed with its
+/// whole process group, and reaped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Says when it has ended. Without one (no descriptor left, or before Linux 5.3) that is looked
+    /// for again and again.
+    handle: Option<OwnedFd>,
+    reaped: bool,
 }
 
-/// The child is not yet reaped, so the number cannot belong to another group. The only possible
-/// refusal, that there is nobody left in it, is as good as success.
-fn signal_group(child: &Child, signal: Signal) {
-    if let Ok(group) = i32::try_from(child.id()) {
-        let _ = killpg(Pid::from_raw(group), signal);
+impl Running {
+    fn new(child: Child) -> Self {
+        let number = rustix::process::Pid::from_child(&child);
+        Self { handle: pidfd_open(number, PidfdFlags::empty()).ok(), child, reaped: false }
+    }
+
+    /// Its number, also that of its process group.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its standard input, once, if it is a pipe.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// Its standard output, once, if it is a pipe.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Waits until it has ended, at most this long; it is not reaped, so its process group's number
+    /// is still its own.
+    pub fn ends_within(&self, time: Duration) -> bool {
+        let end = moment_after(time);
+        if let Some(handle) = &self.handle
+            && let Ok(ended) = ready(handle, PollFlags::POLLIN, end)
+        {
+            return ended;
+        }
+        let mut pause = Duration::from_millis(1);
+        while !self.has_ended() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(left.min(pause));
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+        true
+    }
+
+    /// Whether it has ended; it is not reaped.
+    pub fn has_ended(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        // The only possible refusal is that it is no child any more.
+        !matches!(waitid(Id::Pid(self.group()), flags), Ok(WaitStatus::StillAlive))
+    }
+
+    /// Waits for its end, at most [`Limits::timeout`]; then ends it.
+    ///
+    /// # Errors
+    /// When somebody else has reaped it, so that nobody knows how it ended.
+    pub fn finish(mut self, limits: Limits) -> io::Result<Ending> {
+        if !self.ends_within(limits.timeout) {
+            self.end(limits.grace);
+            return Ok(Ending::TimedOut);
+        }
+        let status = self.child.wait();
+        self.reaped = true;
+        let status = status?;
+        Ok(match (status.code(), status.signal()) {
+            (Some(code), _) => Ending::Exited(code),
+            (None, signal) => Ending::Signalled(signal.unwrap_or_default()),
+        })
+    }
+
+    /// Ends it and its whole process group: SIGTERM, after `grace` SIGKILL; and reaps it.
+    pub fn end(self, grace: Duration) {
+        self.signal_group(Signal::SIGTERM);
+        self.ends_within(grace);
+    }
+
+    /// It is not yet reaped, so the number cannot belong to another group. The only possible
+    /// refusal, that there is nobody left in it, is as good as success.
+    fn signal_group(&self, signal: Signal) {
+        let _ = killpg(self.group(), signal);
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
     }
 }
 
-fn pidfd(child: &Child) -> io::Result<OwnedFd> {
-    Ok(pidfd_open(rustix::process::Pid::from_child(child), PidfdFlags::empty())?)
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.reaped {
+            return;
+        }
+        self.signal_group(Signal::SIGKILL);
+        if self.ends_within(AFTER_KILL) {
+            let _ = self.child.wait();
+        } else {
+            // Stuck in the kernel, behind a dead file server perhaps.
+            log::warn!("process {} was killed and is not gone yet", self.child.id());
+            leftovers().push(self.group());
+        }
+    }
+}
+
+/// Killed, but not reaped so far.
+static LEFTOVERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+fn leftovers() -> MutexGuard<'static, Vec<Pid>> {
+    LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reap_leftovers() {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    leftovers().retain(|pid| {
+        matches!(waitid(Id::Pid(*pid), flags), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
+    });
+}
+
+/// Writes all of it to a program that may not read, at most until `end`.
+///
+/// # Errors
+/// `TimedOut`; or when the program has closed its end.
+pub fn feed(mut pipe: ChildStdin, mut bytes: &[u8], end: Instant) -> io::Result<()> {
+    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    while !bytes.is_empty() {
+        match pipe.write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if !ready(&pipe, PollFlags::POLLOUT, end)? {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Which process: its number, and when it began, for numbers are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its number.
+    pub pid: u32,
+    /// When it began, in the kernel's ticks since the boot (field 22 of `/proc/PID/stat`, proc(5)).
+    pub started: u64,
+}
+
+/// Between two looks at a process that is not our child.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Identity {
+    /// The process that has this number now; `None` if there is none. One that has ended and is not
+    /// reaped is still there.
+    pub fn of(pid: u32) -> Option<Self> {
+        Self::look(pid).map(|(process, _)| process)
+    }
+
+    /// Whether the process has not ended.
+    pub fn lives(self) -> bool {
+        Self::look(self.pid).is_some_and(|(process, lives)| process == self && lives)
+    }
+
+    fn look(pid: u32) -> Option<(Self, bool)> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name stands in parentheses and may have any character in it.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let lives = !matches!(fields.next()?, "Z" | "X");
+        Some((Self { pid, started: fields.nth(18)?.parse().ok()? }, lives))
+    }
+
+    /// Waits until a process that was started by [`spawn`] of an earlier process has ended; ends its
+    /// process group when its time is over.
+    pub fn outwait(self, limits: Limits) {
+        let signals = [(limits.timeout, Signal::SIGTERM), (limits.grace, Signal::SIGKILL)];
+        for (time, signal) in signals {
+            let deadline = Instant::now() + time;
+            while Instant::now() < deadline {
+                if !self.lives() {
+                    return;
+                }
+                thread::sleep(LOOK);
+            }
+            if self.lives()
+                && let Ok(group) = i32::try_from(self.pid)
+            {
+                // Refused only if nobody is left.
+                let _ = killpg(Pid::from_raw(group), signal);
+            }
+        }
+    }
+}
+
+/// Closes every descriptor that was inherited beside standard input, output and error, so that none
+/// leaks into a daemon or its hooks. Must be called before anything is opened.
+pub fn close_inherited() {
+    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return };
+    let numbers: Vec<i32> = descriptors
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|&number| number > 2)
+        .collect();
+    for number in numbers {
+        // The directory's own is closed already.
+        let _ = nix::unistd::close(number);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::path::Path;
 
     const QUICK: Limits =
         Limits { timeout: Duration::from_secs(30), grace: Duration::from_secs(30) };
@@ -138,6 +366,33 @@ mod tests {
         command
     }
 
+    /// Runs a program as on a machine that has a descriptor to watch it with, and as on one that
+    /// has none.
+    fn both_ways(script: &str, limits: Limits) -> [Ending; 2] {
+        [true, false].map(|watched| {
+            let mut running = spawn(shell(script).stdin(Stdio::null())).unwrap();
+            assert!(running.handle.is_some());
+            if !watched {
+                running.handle = None;
+            }
+            running.finish(limits).unwrap()
+        })
+    }
+
+    /// Gone, reaped by us or by the machine's first process.
+    #[track_caller]
+    fn is_soon_gone(pid: &str) {
+        let gone = || match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Err(_) => true,
+            Ok(stat) => stat.contains(") Z "),
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !gone() {
+            assert!(Instant::now() < deadline, "process {pid} is still there");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     #[test]
     fn the_ending_tells_status_and_signal() {
         for (script, ending) in [
@@ -146,8 +401,22 @@ mod tests {
             ("kill -9 $$", Ending::Signalled(9)),
         ] {
             assert_eq!(run(&mut shell(script), QUICK).unwrap(), ending, "{script}");
+            assert_eq!(both_ways(script, QUICK), [ending; 2], "{script}");
         }
         assert!(run(&mut Command::new("/nonexistent"), QUICK).is_err());
+    }
+
+    #[test]
+    fn a_process_is_known_by_number_and_beginning_and_outwaited() {
+        let running = spawn(&mut shell("sleep 1000")).unwrap();
+        let process = Identity::of(running.id()).unwrap();
+        assert!(process.lives());
+        assert!(!Identity { started: process.started + 1, ..process }.lives());
+        let moment = Duration::from_millis(100);
+        process.outwait(Limits { timeout: moment, grace: Duration::from_secs(20) });
+        assert!(!process.lives(), "ended, though not reaped");
+        let ending = running.finish(QUICK).unwrap();
+        assert_eq!(ending, Ending::Signalled(Signal::SIGTERM as i32));
     }
 
     #[test]
@@ -155,22 +424,61 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pids");
         let script = format!(
-            "trap '' TERM; sleep 1000 & echo $! > {0}; echo $$ >> {0}; while :; do sleep 1; done",
+            "trap '' TERM; sleep 1000 & echo $! >> {0}; echo $$ >> {0}; while :; do sleep 1; done",
             file.display()
         );
         let limits =
             Limits { timeout: Duration::from_millis(500), grace: Duration::from_millis(200) };
-        assert_eq!(run(&mut shell(&script), limits).unwrap(), Ending::TimedOut);
-        for pid in fs::read_to_string(file).unwrap().split_whitespace() {
-            let gone = || match fs::read_to_string(format!("/proc/{pid}/stat")) {
-                Err(_) => true,
-                Ok(stat) => stat.contains(") Z "),
-            };
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while !gone() {
-                assert!(Instant::now() < deadline, "process {pid} is still there");
-                std::thread::sleep(Duration::from_millis(10));
-            }
+        assert_eq!(both_ways(&script, limits), [Ending::TimedOut; 2]);
+        let pids = fs::read_to_string(file).unwrap();
+        assert_eq!(pids.lines().count(), 4);
+        pids.lines().for_each(is_soon_gone);
+    }
+
+    #[test]
+    fn whoever_lets_go_of_a_program_leaves_neither_it_nor_a_zombie() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
+        let running = spawn(&mut shell(&script)).unwrap();
+        let leader = running.id();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while fs::read_to_string(&file).unwrap_or_default().is_empty() {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(10));
+        }
+        drop(running);
+        assert!(!Path::new(&format!("/proc/{leader}")).exists(), "not even a zombie");
+        is_soon_gone(fs::read_to_string(&file).unwrap().trim());
+    }
+
+    #[test]
+    fn a_program_that_was_not_gone_when_it_was_given_up_is_reaped_later() {
+        let pid = Pid::from_raw(shell("exit 0").spawn().unwrap().id().cast_signed());
+        leftovers().push(pid);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            assert!(Instant::now() < deadline, "process {pid} is still there");
+            run(&mut shell("exit 0"), QUICK).unwrap();
+        }
+        reap_leftovers();
+        assert!(!leftovers().contains(&pid));
+    }
+
+    #[test]
+    fn a_program_that_does_not_read_delays_the_writer_no_longer_than_allowed() {
+        let much = vec![b'x'; 1 << 20];
+        for (script, expected) in [
+            ("cat", None),
+            ("sleep 1000", Some(io::ErrorKind::TimedOut)),
+            ("exec <&-; sleep 1000", Some(io::ErrorKind::BrokenPipe)),
+        ] {
+            let mut running =
+                spawn(shell(script).stdin(Stdio::piped()).stdout(Stdio::null())).unwrap();
+            let pipe = running.take_stdin().unwrap();
+            let patience = if expected == Some(io::ErrorKind::TimedOut) { 300 } else { 20_000 };
+            let fed = feed(pipe, &much, Instant::now() + Duration::from_millis(patience));
+            assert_eq!(fed.err().map(|error| error.kind()), expected, "{script}");
         }
     }
 
@@ -179,7 +487,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("status");
         let script = format!("grep -E '^Sig(Blk|Ign)' /proc/self/status > {}", file.display());
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             SigSet::all().thread_block().unwrap();
             assert_eq!(run(&mut shell(&script), QUICK).unwrap(), Ending::Exited(0));
             assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGHUP));

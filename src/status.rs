@@ -2,9 +2,20 @@
 //!
 //! Moments are seconds since the epoch, so that a script can compare them.
 
+mod columns;
+mod filter;
+mod page;
+mod plan;
+#[cfg(test)]
+mod samples;
 mod table;
+mod watch;
 
+pub use filter::{Filter, address_word};
+pub use page::{Colours, printable};
+pub use plan::{HookPlan, PlanChange, PlanReport, ServicePlan, render_plan};
 pub use table::render_table;
+pub use watch::{Scroll, Size, Watch};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +41,68 @@ pub struct StatusReport {
     pub table_error: Option<String>,
     /// The last reload, if there was one.
     pub last_reload: Option<ReloadStatus>,
+    /// What went wrong in the program itself.
+    #[serde(default)]
+    pub faults: Faults,
+    /// The process that runs the checks; `None` if the daemon is older than it.
+    #[serde(default)]
+    pub prober: Option<ProberReport>,
     /// The virtual services in the order of the configuration.
     pub services: Vec<ServiceStatus>,
+    /// What operators have said by command, oldest first.
+    #[serde(default)]
+    pub overrides: Vec<OverrideStatus>,
+    /// When the last reload is taken back unless it is confirmed.
+    #[serde(default)]
+    pub unconfirmed: Option<UnixTime>,
+}
+
+/// What an operator has said of servers by command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideStatus {
+    /// Of which: `10.0.0.2:80`, `10.0.0.2:80 of tcp:10.0.0.1:80`, `tcp:10.0.0.1:80`.
+    pub target: String,
+    /// `drain`, `disable` or `weight`.
+    pub what: String,
+    /// The weight in place of the configured one; `None` for `disable`.
+    pub weight: Option<u32>,
+    /// Since when.
+    pub since: UnixTime,
+    /// When it ends by itself.
+    pub until: Option<UnixTime>,
+    /// Who has said so.
+    pub by: String,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+/// The process that runs the checks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProberReport {
+    /// Its number; `None` if there is none at the moment.
+    pub pid: Option<u32>,
+    /// How often one was started; more than once only after one has ended.
+    pub starts: u64,
+    /// Why the last one is no more, or could not be started.
+    pub last_reason: Option<String>,
+    /// What it should be kept from and is not, one phrase each.
+    pub missing_walls: Vec<String>,
+}
+
+/// Faults of the program itself since it was started. All are bugs, or a sign of a machine that is
+/// out of memory, threads or descriptors.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Faults {
+    /// How often the program has started itself anew.
+    pub restarts: u64,
+    /// Why it did so the last time.
+    pub last_restart: Option<String>,
+    /// Checks that had no answer in time and were run again.
+    pub unanswered_checks: u64,
+    /// Reloads that did not come to an end.
+    pub unanswered_reloads: u64,
 }
 
 /// What the daemon is doing; the words of `emailalertstatus`.
@@ -68,8 +139,12 @@ pub struct ServiceStatus {
     pub scheduler: String,
     /// Whether the table lists the service.
     pub listed: bool,
-    /// The fallback server, if one is configured.
+    /// The first fallback server, if one is configured.
     pub fallback: Option<FallbackStatus>,
+    /// All fallback servers in the order of the configuration, that of `fallback` first; empty if the
+    /// daemon is older than this list.
+    #[serde(default)]
+    pub fallbacks: Vec<FallbackServerStatus>,
     /// `fallbackcommand`, if one is configured.
     pub hook: Option<HookStatus>,
     /// What the table lists otherwise than this program has put it, in words; one entry each.
@@ -85,6 +160,25 @@ pub struct FallbackStatus {
     pub address: String,
     /// Whether it is in service.
     pub on: bool,
+}
+
+/// One of the fallback servers, more of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FallbackServerStatus {
+    /// Its address as configured.
+    pub address: String,
+    /// `gate`, `masq` or `ipip`.
+    pub forwarding: String,
+    /// Its weight as configured.
+    pub weight: u32,
+    /// Whether it is in service.
+    pub on: bool,
+    /// The weight that the table lists; `None` if it does not list the server as a fallback.
+    pub weight_listed: Option<u32>,
+    /// Active connections, as the kernel counts them.
+    pub active: u64,
+    /// Inactive connections, as the kernel counts them.
+    pub inactive: u64,
 }
 
 /// `fallbackcommand`.
@@ -139,6 +233,56 @@ pub struct ServerStatus {
     pub active: u64,
     /// Inactive connections, as the kernel counts them.
     pub inactive: u64,
+    /// What an operator has said of it by command.
+    #[serde(default, rename = "override")]
+    pub operator: Option<OverrideStatus>,
+}
+
+impl ServiceStatus {
+    /// The name that no other service has: `tcp:10.0.0.1:80`, `fwm:7`, `fwm6:7`.
+    pub fn id(&self) -> String {
+        // A mark does not say its family; its servers do.
+        let servers = self.servers.iter().map(|server| &server.address);
+        let mut destinations = servers.chain(self.fallback.iter().map(|it| &it.address));
+        let six = self.protocol == "fwm" && destinations.any(|address| address.starts_with('['));
+        format!("{}{}:{}", self.protocol, if six { "6" } else { "" }, self.address)
+    }
+
+    /// Whether somebody who says `word` may mean this service: `10.0.0.1:80` or `tcp:10.0.0.1:80`.
+    pub fn is_called(&self, word: &str) -> bool {
+        word == self.address || word == self.id()
+    }
+
+    /// How many of its real servers pass their checks.
+    pub fn up(&self) -> usize {
+        self.servers.iter().filter(|server| server.state == ServerState::Up).count()
+    }
+
+    /// Whether servers are up and the table gives none of them a connection: the fallback is out, and
+    /// nobody serves.
+    pub fn is_weightless(&self) -> bool {
+        let mut up =
+            self.servers.iter().filter(|server| server.state == ServerState::Up).peekable();
+        up.peek().is_some() && up.all(|server| server.weight_wanted == Some(0))
+    }
+
+    /// Whether the fallbacks are in the table, and none of them is given a connection.
+    pub fn has_weightless_fallbacks(&self) -> bool {
+        !self.fallbacks.is_empty() && self.fallbacks.iter().all(|it| it.on && it.weight == 0)
+    }
+}
+
+impl ServerStatus {
+    /// Whether an operator keeps new connections from it.
+    pub fn is_drained(&self) -> bool {
+        self.operator.as_ref().is_some_and(|said| said.weight == Some(0))
+    }
+
+    /// Whether somebody who says `word` may mean this server: its address with or without its port.
+    pub fn is_called(&self, word: &str) -> bool {
+        let Some((ip, _)) = self.address.rsplit_once(':') else { return false };
+        word == self.address || word == ip || ip.strip_prefix('[') == Some(&format!("{word}]"))
+    }
 }
 
 /// Health of a real server.

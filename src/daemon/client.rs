@@ -1,19 +1,23 @@
 //! Commands to a running daemon: `stop`, `reload`, `status`.
 
 use super::Paths;
-use super::control::{Question, ask};
+use super::control::{Sockets, ask};
 use super::load::{Configuration, Hints};
 use super::pid_file::{self, Found};
 use super::process_table::Handle;
-use crate::cli::{ExitStatus, StatusForm, Target};
-use crate::status::{StatusReport, render_table};
+use super::request::Request;
+use super::show_status;
+use crate::cli::{ExitStatus, StatusForm, StatusView, Target};
+use crate::status::Phase;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How long a daemon may take to clean up.
 const CLEAN_UP: Duration = Duration::from_secs(10);
+
+/// How long it may live on after it has closed its socket.
+const CLOSED: Duration = Duration::from_millis(500);
 
 /// How long it may take after it was told again.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
@@ -21,6 +25,34 @@ const LAST_CHANCE: Duration = Duration::from_secs(5);
 /// The daemon of an instance, by its pid file.
 pub(super) fn find(target: &Target, paths: &Paths) -> Found {
     pid_file::find(&paths.pid_file(&target.instance))
+}
+
+/// What there is once a daemon that is ending has ended: one that was told to stop still cleans up and
+/// answers, but it will neither read its configuration again nor be there for long.
+///
+/// # Errors
+/// The daemon, when it takes longer than it may.
+pub(super) fn past_its_end(found: Found, sockets: &Sockets) -> Result<Found, Handle> {
+    match found {
+        Found::Running(daemon) if is_stopping(&daemon, sockets) => {
+            if daemon.ends_within(CLEAN_UP) {
+                Ok(Found::Absent)
+            } else {
+                Err(daemon)
+            }
+        }
+        found => Ok(found),
+    }
+}
+
+/// Whether a daemon is on its way to its end; one that has closed its socket is as good as there.
+fn is_stopping(daemon: &Handle, sockets: &Sockets) -> bool {
+    match ask(sockets, &Request::Status) {
+        Ok(answer) => {
+            show_status::parse(&answer).is_ok_and(|report| report.phase == Phase::Stopping)
+        }
+        Err(_) => daemon.ends_within(CLOSED),
+    }
 }
 
 /// `stop`: tells the daemon to end and waits for it, at most 10 s.
@@ -36,34 +68,75 @@ pub(super) fn stop(daemon: &Handle) -> ExitStatus {
     ExitStatus::Success
 }
 
-/// Ends a daemon for good, for `restart`. One that can hands over: what the configuration still has stays
-/// in the table, with its connections, and no hook runs. Another one cleans up, and if it does not in
-/// time, it is ended by force; the table is then left as it is. The next daemon adopts what is there.
-pub(super) fn end(daemon: &Handle, socket: &Path) -> io::Result<()> {
-    let leaves = match ask(socket, Question::HandOver) {
-        Ok(_) => true,
-        // It may be gone before its answer is.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
-        Err(error) => {
-            log::debug!("process {} does not hand over: {error}", daemon.pid());
-            false
-        }
-    };
-    if leaves && daemon.ends_within(CLEAN_UP) {
-        return Ok(());
+/// Ends a daemon for good, for `restart`, and never purges what the next one is to adopt: what the
+/// configuration still has stays in the table, with its connections, and no hook runs.
+///
+/// A daemon that does not answer is killed, which leaves the table as it is. One that knows nothing
+/// of a hand-over (the original, an older version) is told to stop, which cleans up.
+///
+/// # Errors
+/// When the daemon refuses, and goes on: the words say why.
+pub(super) fn end(daemon: &Handle, sockets: &Sockets) -> io::Result<()> {
+    match ask(sockets, &Request::HandOver) {
+        Ok(_) => {}
+        Err(error) => match Refusal::of(&error) {
+            // It may be gone before its answer is.
+            Refusal::Gone => {}
+            Refusal::Unknown => return stop_for_good(daemon),
+            Refusal::Silent => log::error!("process {} does not answer: {error}", daemon.pid()),
+            Refusal::No => return Err(error),
+        },
     }
-    daemon.terminate()?;
     if daemon.ends_within(CLEAN_UP) {
         return Ok(());
     }
-    daemon.terminate()?;
-    if daemon.ends_within(LAST_CHANCE) {
-        return Ok(());
+    kill(daemon)
+}
+
+/// Why a daemon has not said that it hands over.
+enum Refusal {
+    /// It has ended before it could.
+    Gone,
+    /// It does not know how.
+    Unknown,
+    /// It does not answer.
+    Silent,
+    /// It will not.
+    No,
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => Self::Gone,
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Self::Unknown,
+            io::ErrorKind::Other => match error.to_string().as_str() {
+                "unknown request" => Self::Unknown,
+                "the daemon is busy" => Self::Silent,
+                _ => Self::No,
+            },
+            _ => Self::Silent,
+        }
     }
+}
+
+fn stop_for_good(daemon: &Handle) -> io::Result<()> {
+    for patience in [CLEAN_UP, LAST_CHANCE] {
+        let told = daemon.terminate();
+        if daemon.ends_within(patience) {
+            return Ok(());
+        }
+        told?;
+    }
+    kill(daemon)
+}
+
+fn kill(daemon: &Handle) -> io::Result<()> {
     log::error!("process {} does not end, it is killed", daemon.pid());
-    daemon.kill()?;
-    daemon.ends_within(LAST_CHANCE);
-    Ok(())
+    let told = daemon.kill();
+    if daemon.ends_within(LAST_CHANCE) { Ok(()) } else { told }
 }
 
 /// `reload`, `force-reload`; a configuration with errors does not come this far (spec, B20).
@@ -86,13 +159,13 @@ pub(super) fn reload_without_daemon(configuration: &Configuration) -> ExitStatus
 /// `status` of a daemon that runs.
 pub(super) fn status(
     daemon: &Handle,
-    form: StatusForm,
+    view: &StatusView,
     hints: &Hints,
     target: &Target,
     paths: &Paths,
 ) -> ExitStatus {
-    if form != StatusForm::Brief {
-        return detailed(form, &paths.control(&target.instance));
+    if view.form != StatusForm::Brief {
+        return show_status::run(view, &paths.sockets(&target.instance));
     }
     let pid = daemon.pid();
     let line = format!("ldirectord for {} is running with pid: {pid}", hints.shown.display());
@@ -129,49 +202,6 @@ pub(super) fn status_without_daemon(
     };
     say(io::stdout(), &format!("ldirectord is stopped for {shown}"));
     status
-}
-
-fn detailed(form: StatusForm, socket: &Path) -> ExitStatus {
-    let question = match form {
-        StatusForm::Listing => Question::Listing,
-        StatusForm::Brief | StatusForm::Table | StatusForm::Json => Question::Status,
-    };
-    let answer = match ask(socket, question) {
-        Ok(answer) => answer,
-        Err(error) => {
-            say(io::stderr(), &format!("ask the daemon at {}: {error}", socket.display()));
-            return ExitStatus::Failure;
-        }
-    };
-    let text = match form {
-        StatusForm::Listing => answer,
-        StatusForm::Json => answer + "\n",
-        StatusForm::Brief | StatusForm::Table => {
-            match serde_json::from_str::<StatusReport>(&answer) {
-                Ok(report) => render_table(&report, terminal_width(), unix_now()),
-                Err(error) => {
-                    let message =
-                        format!("the daemon's answer is not understood, is it older? ({error})");
-                    say(io::stderr(), &message);
-                    return ExitStatus::Failure;
-                }
-            }
-        }
-    };
-    // Whoever closed it (`| head`) has read enough.
-    let _ = io::stdout().write_all(text.as_bytes());
-    ExitStatus::Success
-}
-
-fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// Columns of the terminal; 200 if there is none.
-fn terminal_width() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stdout());
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|&width| width > 0).unwrap_or(200)
 }
 
 fn say(mut stream: impl Write, line: &str) {

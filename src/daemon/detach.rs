@@ -4,7 +4,7 @@ use crate::cli::ExitStatus;
 use fork::{Fork, fork};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 
 /// Which process this is now.
@@ -53,20 +53,6 @@ impl Reporter {
                 let _ = writeln!(io::stderr(), "{}", failed.message);
             }
         }
-    }
-}
-
-/// Closes every descriptor that was inherited beside standard input, output and error, so that none
-/// leaks into a daemon or its hooks. Must be called before anything is opened.
-pub(super) fn close_inherited() {
-    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return };
-    let numbers: Vec<i32> = descriptors
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|&number| number > 2)
-        .collect();
-    for number in numbers {
-        // The directory's own is closed already.
-        let _ = nix::unistd::close(number);
     }
 }
 

@@ -5,12 +5,15 @@
 use crate::process::{self, Ending, Limits};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long one command may take; a start waits until the table is up.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(60), grace: Duration::from_secs(3) };
+
+/// A thread only starts a program and waits for it.
+const STACK: usize = 128 * 1024;
 
 /// The instances in force. Commands run on a thread of their own, in order; it exists as soon as
 /// there is an instance.
@@ -70,18 +73,27 @@ impl Instances {
         if steps.is_empty() {
             return;
         }
-        if self.runner.is_none() {
-            let (queue, inbox) = channel();
-            let program = self.program.clone();
-            let thread = thread::Builder::new().name("execute".into());
-            match thread.spawn(move || work(&program, &inbox)) {
-                Ok(thread) => self.runner = Some((queue, thread)),
-                Err(error) => log::error!("execute: cannot start a thread: {error}"),
+        let Err(SendError(steps)) = (match &self.runner {
+            Some((queue, _)) => queue.send(steps),
+            None => Err(SendError(steps)),
+        }) else {
+            return;
+        };
+        // There is no thread yet, or a fault has ended it.
+        let (queue, inbox) = channel();
+        let program = self.program.clone();
+        let thread = thread::Builder::new().name("execute".into());
+        match thread.spawn(move || work(&program, &inbox)) {
+            Ok(thread) => {
+                // The thread lives as long as the queue.
+                let _ = queue.send(steps);
+                self.runner = Some((queue, thread));
             }
-        }
-        if let Some((queue, _)) = &self.runner {
-            // The thread lives as long as the queue.
-            let _ = queue.send(steps);
+            Err(error) => {
+                let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+                let names = names.join(", ");
+                log::error!("execute: cannot start a thread: {error}; nothing is done for {names}");
+            }
         }
     }
 }
@@ -97,13 +109,25 @@ fn steps(old: &[String], new: &[String]) -> Vec<Step> {
 }
 
 /// The commands of one batch go to different instances, so they run side by side: a machine with
-/// many of them stops in time.
+/// many of them stops in time. Those that get no thread run one after another.
 fn work(program: &Path, inbox: &Receiver<Vec<Step>>) {
     for batch in inbox {
         thread::scope(|scope| {
+            let mut threads = Vec::new();
+            let mut left = Vec::new();
             for step in &batch {
-                scope.spawn(|| carry_out(program, step));
+                let thread = thread::Builder::new().name("execute".into()).stack_size(STACK);
+                match thread.spawn_scoped(scope, || carry_out(program, step)) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        log::warn!("execute: cannot start a thread for {}: {error}", step.name);
+                        left.push(step);
+                    }
+                }
             }
+            left.into_iter().for_each(|step| carry_out(program, step));
+            // A scope passes on the panics of those that nobody has waited for. They are logged.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         });
     }
 }

@@ -2,10 +2,12 @@
 
 use super::{Paths, log_exit};
 use crate::cli::{ExitStatus, Mode, Target};
-use crate::config::{self, EXECUTE, LOGFILE, LoadError, Loaded, SUPERVISED, Source, Value, parse};
+use crate::config::{
+    self, EXECUTE, LOGFILE, LoadError, Loaded, SIZE_LIMIT, SUPERVISED, Source, Value, parse,
+};
 use crate::logging::{self, Output};
 use crate::model::{LogTarget, Model, Settings, SystemResolver};
-use crate::runtime::{self, Fingerprint};
+use crate::runtime;
 use annotate_snippets::Renderer;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
@@ -18,7 +20,7 @@ pub(super) struct Configuration {
     /// Absolute, so that a daemon finds it again (spec, B11); a symbolic link stays one.
     pub(super) path: PathBuf,
     pub(super) model: Model,
-    pub(super) fingerprint: Fingerprint,
+    pub(super) files: runtime::Files,
 }
 
 /// The file, or the original's words to say that there is none, on standard error and in the log.
@@ -36,32 +38,50 @@ pub(super) fn find(name: &OsStr, paths: &Paths) -> Result<PathBuf, ExitStatus> {
 }
 
 /// Reads a configuration, with warnings and errors on standard error.
-pub(super) fn read(path: &Path, mode: Mode, instance: &str) -> Result<Configuration, ExitStatus> {
+pub(super) fn read(path: &Path, caller: Caller<'_>) -> Result<Configuration, ExitStatus> {
     let (report, result) = match load(path) {
         Ok(loaded) => (loaded.report.render(std::process::id(), &renderer()), Ok(accepted(loaded))),
         Err(error) => (error.render(std::process::id(), &renderer()), Err(error.line())),
     };
     let _ = io::stderr().write_all(report.as_bytes());
-    let runtime::Configuration { model, fingerprint } = result.map_err(|line| {
+    let accepted = result.map_err(|line| {
         // compat: the log is where the lines before the error put it (spec 2.11)
-        logging::redirect(log_output(&readable(path, line), mode, instance));
+        logging::redirect(log_output(&readable(path, line), caller));
         log_exit(ExitStatus::Configuration, "config_error: Configuration Error");
         ExitStatus::Configuration
     })?;
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    Ok(Configuration { shown: path.to_owned(), path: absolute, model, fingerprint })
+    Ok(at(path, accepted))
 }
 
-/// Reads a configuration again, for a daemon: warnings go to the log, errors are returned.
-pub(super) fn again(path: &Path) -> Result<runtime::Configuration, String> {
+/// What was read from this file.
+pub(super) fn at(path: &Path, configuration: runtime::Configuration) -> Configuration {
+    let runtime::Configuration { model, files } = configuration;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Configuration { shown: path.to_owned(), path: absolute, model, files }
+}
+
+/// Reads a configuration again, for a daemon: warnings go to the log, errors are returned. Only the
+/// errors, because what is returned is one record of the log, and a status, of which the end may be cut.
+pub(super) fn again(path: &Path) -> Result<runtime::Configuration, runtime::Refused> {
     let pid = std::process::id();
-    match load(path) {
-        Ok(loaded) => {
-            loaded.report.messages(pid).for_each(|message| log::warn!("{message}"));
-            Ok(accepted(loaded))
+    let result = load(path);
+    let report = match &result {
+        Ok(loaded) => Some(&loaded.report),
+        Err(LoadError::Refused(report)) => Some(report),
+        Err(LoadError::Unreadable { .. }) => None,
+    };
+    let warnings = report.into_iter().flat_map(|report| report.warnings(pid));
+    warnings.for_each(|message| log::warn!("{message}"));
+    result.map(accepted).map_err(|error| match error {
+        LoadError::Refused(report) => {
+            let diagnostics = report.errors(pid).collect::<Vec<_>>().join("\n");
+            runtime::Refused { diagnostics, found: Some(report.files) }
         }
-        Err(error) => Err(messages(&error)),
-    }
+        LoadError::Unreadable { .. } => {
+            let diagnostics = error.messages(pid).collect::<Vec<_>>().join("\n");
+            runtime::Refused { diagnostics, found: None }
+        }
+    })
 }
 
 fn load(path: &Path) -> Result<Loaded, LoadError> {
@@ -69,24 +89,28 @@ fn load(path: &Path) -> Result<Loaded, LoadError> {
 }
 
 fn accepted(loaded: Loaded) -> runtime::Configuration {
-    let Loaded { model, modified, checksum, .. } = loaded;
-    runtime::Configuration { model, fingerprint: Fingerprint { modified, checksum } }
-}
-
-fn messages(error: &LoadError) -> String {
-    error.messages(std::process::id()).collect::<Vec<_>>().join("\n")
+    let Loaded { model, report } = loaded;
+    runtime::Configuration { model, files: *report.files }
 }
 
 /// `--check`: tells what a configuration means, or what is wrong with it.
 pub(super) fn check(name: &OsStr, paths: &Paths) -> ExitStatus {
-    let Some(path) = paths.find_config(name) else {
-        let _ = writeln!(io::stderr(), "Config file {} not found", name.display());
-        return ExitStatus::Failure;
+    let result = match checked(name, paths) {
+        Ok(result) => result,
+        Err(message) => {
+            let _ = writeln!(io::stderr(), "{message}");
+            return ExitStatus::Failure;
+        }
     };
-    match load(&path) {
+    match result {
         Ok(loaded) => {
             let report = loaded.report.render(std::process::id(), &renderer());
             let _ = io::stderr().write_all(report.as_bytes());
+            if loaded.model.services.is_empty() {
+                let pid = std::process::id();
+                let line = format!("Warning [{pid}]: there is no virtual service in this file");
+                let _ = writeln!(io::stderr(), "{line}");
+            }
             let _ = io::stdout().write_all(crate::model::describe(&loaded.model).as_bytes());
             ExitStatus::Success
         }
@@ -95,6 +119,45 @@ pub(super) fn check(name: &OsStr, paths: &Paths) -> ExitStatus {
             let _ = io::stderr().write_all(report.as_bytes());
             ExitStatus::Configuration
         }
+    }
+}
+
+/// Reads a configuration for who writes no log; only errors are told, on standard error.
+pub(super) fn look(name: &OsStr, paths: &Paths) -> Result<Model, ExitStatus> {
+    let error = match paths.find_config(name) {
+        None => format!("Config file {} not found\n", name.display()),
+        Some(path) => match config::load(&path, &SystemResolver::for_reading()) {
+            Ok(loaded) => return Ok(loaded.model),
+            Err(error) => error.render(std::process::id(), &renderer()),
+        },
+    };
+    let _ = io::stderr().write_all(error.as_bytes());
+    Err(ExitStatus::Configuration)
+}
+
+/// The configuration that is to be checked: also what is no file, since a tool that makes one may hand it
+/// over by a pipe. The error is in words.
+fn checked(name: &OsStr, paths: &Paths) -> Result<Result<Loaded, LoadError>, String> {
+    if let Some(path) = paths.find_config(name) {
+        return Ok(load(&path));
+    }
+    let shown = name.display();
+    let (path, source) = if name == "-" {
+        ("standard input".into(), Source::read_stream(io::stdin().lock()))
+    } else {
+        let path = PathBuf::from(name);
+        let Ok(metadata) = std::fs::metadata(&path) else {
+            return Err(format!("Config file {shown} not found"));
+        };
+        if metadata.is_dir() {
+            return Err(format!("{shown} is a directory"));
+        }
+        let file = std::fs::File::open(&path).map_err(|error| format!("read {shown}: {error}"))?;
+        (path, Source::read_stream(file))
+    };
+    match source {
+        Ok(source) => Ok(config::load_source(&path, source, &SystemResolver::new())),
+        Err(error) => Err(format!("read {shown}: {error}")),
     }
 }
 
@@ -116,7 +179,7 @@ pub(super) fn hints(target: &Target, paths: &Paths) -> Hints {
 /// Of the settings in a file with errors those that clients need, up to a line if one is given.
 fn readable(path: &Path, last: Option<usize>) -> Settings {
     let mut settings = Settings::default();
-    let Ok(source) = Source::read(path) else { return settings };
+    let Ok(source) = Source::read(path, SIZE_LIMIT) else { return settings };
     let (ast, _) = parse(&source.text);
     // Those that a later line has replaced come first, so that the last one holds.
     let directives = ast.replaced.iter().chain(&ast.globals).chain(&ast.executes);
@@ -142,19 +205,29 @@ fn renderer() -> Renderer {
     if io::stderr().is_terminal() { Renderer::styled() } else { Renderer::plain() }
 }
 
+/// Who writes the log: with the settings it says where to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller<'a> {
+    pub(super) mode: Mode,
+    pub(super) instance: &'a str,
+    /// Leaves no trace, because it may be called every second.
+    pub(super) silent: bool,
+}
+
 /// Where the log goes.
-pub(super) fn log_output(settings: &Settings, mode: Mode, instance: &str) -> Output {
-    match (&settings.log, mode) {
+pub(super) fn log_output(settings: &Settings, caller: Caller<'_>) -> Output {
+    match (&settings.log, caller.mode) {
         (_, Mode::Debug) => Output::Stderr,
+        _ if caller.silent => Output::Nowhere,
         _ if settings.supervised => Output::Stdout,
         (LogTarget::File(path), _) => {
-            Output::File { path: path.clone(), instance: instance.to_owned() }
+            Output::File { path: path.clone(), instance: caller.instance.to_owned() }
         }
         (LogTarget::Syslog(facility), _) => Output::Syslog { facility: facility.clone() },
     }
 }
 
 /// Where the log goes until the configuration is known.
-pub(super) fn first_log_output(mode: Mode, target: &Target) -> Output {
-    log_output(&Settings::default(), mode, &target.instance)
+pub(super) fn first_log_output(caller: Caller<'_>) -> Output {
+    log_output(&Settings::default(), caller)
 }

@@ -3,28 +3,43 @@
 //! [`command`] is where the program goes from its arguments. A daemon lives in `serve`; `client` talks to
 //! one that runs, by its pid file and its control socket.
 
+mod ask;
 mod client;
 pub mod control;
 mod detach;
+mod doctor;
 pub mod execute;
+mod heal;
+mod known;
 mod load;
 pub mod notify;
 mod paths;
 mod pid_file;
 mod process_table;
+pub mod request;
 mod serve;
+mod show_status;
 pub mod signals;
+mod terminal;
+mod watch_status;
 
+pub use doctor::doctor;
+pub use heal::{OPTION as RESUMED, Resumed};
 pub use paths::Paths;
 
-use crate::cli::{ExitStatus, RunOptions, Target, Verb};
+use crate::cli::{Ask, ExitStatus, Mode, RunOptions, StatusForm, Target, Verb};
+use crate::completions::Service;
 use crate::logging;
-use detach::{Failed, Reporter, Side, close_inherited, detach};
-use load::Configuration;
+use crate::model::Model;
+use crate::process::close_inherited;
+use crate::runtime;
+use detach::{Failed, Reporter, Side, detach};
+use load::{Caller, Configuration};
 use pid_file::Found;
 use serve::Daemon;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// `--check`: reads a configuration and tells what it means, on standard output, or what is wrong with
 /// it, on standard error.
@@ -32,38 +47,81 @@ pub fn check(config: &OsStr, paths: &Paths) -> ExitStatus {
     load::check(config, paths)
 }
 
+/// The configuration of an instance, for a command that changes nothing: what is wrong with it is told on
+/// standard error, and the log is left alone, but for `-d`, which shows it.
+///
+/// # Errors
+/// [`ExitStatus::Configuration`] when there is none, or none without errors.
+pub fn look_at(target: &Target, mode: Mode, paths: &Paths) -> Result<Model, ExitStatus> {
+    close_inherited();
+    let caller = Caller { mode, instance: &target.instance, silent: true };
+    // The only logger of the program: this cannot fail.
+    let _ = logging::init(load::first_log_output(caller));
+    load::look(&target.config, paths)
+}
+
+/// The services and servers of an instance, for completions: as the daemon knows them, else as the
+/// configuration says, in bounded time; none if neither can be had.
+pub fn known_services(target: &Target, paths: &Paths) -> Vec<Service> {
+    known::services(target, paths)
+}
+
+/// Asks an instance's daemon.
+pub fn ask(what: &Ask, target: &Target, paths: &Paths) -> ExitStatus {
+    ask::run(what, target, paths)
+}
+
 /// Carries out a command about an instance; `words` are the program's without its
 /// options, for the log.
 pub fn command(
-    verb: Verb,
+    verb: &Verb,
     target: &Target,
     options: RunOptions,
     words: &[OsString],
     paths: &Paths,
 ) -> ExitStatus {
     close_inherited();
+    let caller = Caller {
+        mode: options.mode,
+        instance: &target.instance,
+        // compat: only the original's own form of the question is logged (spec 1.6)
+        silent: matches!(verb, Verb::Status(view) if view.form != StatusForm::Brief),
+    };
+    // Who only asks may ask the system's daemon.
+    let asking = paths.for_asking(&target.instance);
+    let paths = if caller.silent { &asking } else { paths };
     // The only logger of the program: this cannot fail.
-    let _ = logging::init(load::first_log_output(options.mode, target));
-    let found = client::find(target, paths);
+    let _ = logging::init(load::first_log_output(caller));
+    let mut found = client::find(target, paths);
     if let (Verb::Stop | Verb::Status(_), Found::Running(daemon)) = (verb, &found) {
         // Whatever the configuration looks like now (spec, B2): it only says where the log is.
         let hints = load::hints(target, paths);
-        logging::redirect(load::log_output(&hints.settings, options.mode, &target.instance));
+        logging::redirect(load::log_output(&hints.settings, caller));
         log_invocation(words);
         return match verb {
-            Verb::Status(form) => client::status(daemon, form, &hints, target, paths),
+            Verb::Status(view) => client::status(daemon, view, &hints, target, paths),
             _ => finish(verb, client::stop(daemon)),
         };
     }
-    let configuration = match load::find(&target.config, paths)
-        .and_then(|path| load::read(&path, options.mode, &target.instance))
-    {
-        Ok(configuration) => configuration,
-        Err(status) => return status,
-    };
+    let configuration =
+        match load::find(&target.config, paths).and_then(|path| load::read(&path, caller)) {
+            Ok(configuration) => configuration,
+            Err(status) => return status,
+        };
     let settings = &configuration.model.settings;
-    logging::redirect(load::log_output(settings, options.mode, &target.instance));
+    logging::redirect(load::log_output(settings, caller));
     log_invocation(words);
+    if let Verb::Start | Verb::Reload | Verb::ForceReload = verb {
+        found = match client::past_its_end(found, &paths.sockets(&target.instance)) {
+            Ok(found) => found,
+            Err(daemon) => {
+                let message = format!("process {} is still ending", daemon.pid());
+                let _ = writeln!(io::stderr(), "{message}");
+                log::error!("{message}");
+                return finish(verb, ExitStatus::Failure);
+            }
+        };
+    }
     match (verb, found) {
         (Verb::Status(_), found) => {
             finish(verb, client::status_without_daemon(&found, &configuration, target, paths))
@@ -79,7 +137,7 @@ pub fn command(
         | (Verb::Stop, _)
         | (Verb::TryRestart, Found::Stale | Found::Absent) => finish(verb, ExitStatus::Success),
         (Verb::Restart | Verb::TryRestart, Found::Running(daemon)) => {
-            match client::end(&daemon, &paths.control(&target.instance)) {
+            match client::end(&daemon, &paths.sockets(&target.instance)) {
                 Ok(()) => start(configuration, target, options, paths),
                 Err(error) => {
                     let message = format!("stop process {}: {error}", daemon.pid());
@@ -94,7 +152,48 @@ pub fn command(
     }
 }
 
-fn finish(verb: Verb, status: ExitStatus) -> ExitStatus {
+/// Between two attempts to read a configuration that had no errors before.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Goes on as the daemon that this process was before a fault of the program.
+pub fn resume(resumed: Resumed, target: &Target, options: RunOptions, paths: &Paths) -> ExitStatus {
+    close_inherited();
+    let path = &resumed.config;
+    let absolute = Target { config: path.clone().into(), instance: target.instance.clone() };
+    let hints = load::hints(&absolute, paths);
+    let caller = Caller { mode: options.mode, instance: &target.instance, silent: false };
+    let output = load::log_output(&hints.settings, caller);
+    let _ = logging::init(output);
+    heal::take_over_children();
+    let mut told = None;
+    let configuration = loop {
+        match load::again(path) {
+            Ok(configuration) => break load::at(path, configuration),
+            // Somebody is editing it. The table serves as it is.
+            Err(runtime::Refused { diagnostics, .. }) => {
+                if told.as_ref() != Some(&diagnostics) {
+                    log::error!("{diagnostics}");
+                    log::error!("cannot go on with this configuration; the table stays as it is");
+                    told = Some(diagnostics);
+                }
+                std::thread::sleep(RETRY);
+            }
+        }
+    };
+    let settings = &configuration.model.settings;
+    logging::redirect(load::log_output(settings, caller));
+    let daemon = Daemon {
+        configuration,
+        instance: target.instance.clone(),
+        mode: options.mode,
+        table: options.table,
+        paths: paths.clone(),
+        resumed: Some(resumed),
+    };
+    daemon.run(Reporter::Terminal)
+}
+
+fn finish(verb: &Verb, status: ExitStatus) -> ExitStatus {
     let word = match verb {
         Verb::Start => "start",
         Verb::Stop => "stop",
@@ -134,6 +233,7 @@ fn start(
         mode: options.mode,
         table: options.table,
         paths: paths.clone(),
+        resumed: None,
     };
     if daemon.stays_in_foreground() {
         return daemon.run(Reporter::Terminal);

@@ -1,5 +1,6 @@
 //! Where the program finds and leaves its files.
 
+use super::control::Sockets;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,10 @@ pub struct Paths {
     pub config: PathBuf,
     /// Of the pid files; `/var/run`.
     pub pid: PathBuf,
-    /// Of what only this program reads, root only; `/run/ldirectord-rs`.
+    /// Of control sockets and hooks' state; `/run/ldirectord-rs`.
     pub runtime: PathBuf,
+    /// Of what survives a reboot, root only; `/var/lib/ldirectord-rs`.
+    pub state: PathBuf,
 }
 
 impl Default for Paths {
@@ -20,22 +23,32 @@ impl Default for Paths {
             config: PathBuf::from("/etc/ha.d"),
             pid: PathBuf::from("/var/run"),
             runtime: PathBuf::from("/run/ldirectord-rs"),
+            state: PathBuf::from("/var/lib/ldirectord-rs"),
         }
     }
 }
 
 impl Paths {
     /// The system's directories for root. Anybody else, who tries a configuration with the table in
-    /// memory, has pid file and control socket under `XDG_RUNTIME_DIR`, if that is set.
+    /// memory, has pid file, control socket and state under `XDG_RUNTIME_DIR`, if that is set.
     pub fn of_this_user() -> Self {
         let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute());
         match own {
             Some(own) if !nix::unistd::geteuid().is_root() => {
                 let pid = PathBuf::from(own);
-                Self { runtime: pid.join("ldirectord-rs"), pid, ..Self::default() }
+                let runtime = pid.join("ldirectord-rs");
+                Self { state: runtime.clone(), runtime, pid, ..Self::default() }
             }
             _ => Self::default(),
         }
+    }
+
+    /// Where to ask an instance's daemon: somebody who is not root and has none of his own asks the
+    /// system's.
+    pub fn for_asking(&self, instance: &str) -> Self {
+        let system = Self::default();
+        let own = self.sockets(instance).all.exists() || nix::unistd::geteuid().is_root();
+        if own || !system.sockets(instance).all.exists() { self.clone() } else { system }
     }
 
     /// The file that a configuration's name means: in `/etc/ha.d`, in `/etc/ha.d/conf`, or the path
@@ -58,9 +71,20 @@ impl Paths {
         self.runtime.join(format!("{instance}.hooks"))
     }
 
-    /// The control socket of an instance.
-    pub fn control(&self, instance: &str) -> PathBuf {
-        self.runtime.join(format!("{instance}.sock"))
+    /// What operators have said of an instance's real servers.
+    pub fn overrides(&self, instance: &str) -> PathBuf {
+        self.state.join(format!("{instance}.overrides"))
+    }
+
+    /// Which services were in force when the process of an instance started itself anew.
+    pub fn serving(&self, instance: &str) -> PathBuf {
+        self.runtime.join(format!("{instance}.serving"))
+    }
+
+    /// The control sockets of an instance.
+    pub fn sockets(&self, instance: &str) -> Sockets {
+        let socket = |kind: &str| self.runtime.join(format!("{instance}{kind}.sock"));
+        Sockets { all: socket(""), reading: socket(".read") }
     }
 }
 

@@ -6,8 +6,10 @@
 use super::process_table::{self, Handle};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use nix::unistd::dup2_stdin;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,6 +17,10 @@ use std::time::{Duration, Instant};
 
 /// How long a daemon may take between locking its file and writing into it.
 const WRITING: Duration = Duration::from_secs(2);
+
+/// How long a process that is dying may hold the file. The kernel takes what a process has one after
+/// another, memory before files.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// What a pid file tells.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub(super) struct PidFile {
 pub(super) enum Refusal {
     /// A daemon of this instance lives.
     Running,
+    /// Somebody holds it who is none, and does not let go.
+    Ending,
     /// The system says no.
     Io(io::Error),
 }
@@ -68,7 +76,7 @@ pub(super) fn find(path: &Path) -> Found {
         }
         let Some(handle) = text.parse().ok().and_then(Handle::open) else { return Found::Stale };
         let alive = locked || process_table::is_original(handle.pid());
-        return if alive { Found::Running(handle) } else { Found::Stale };
+        return if alive && !handle.is_dying() { Found::Running(handle) } else { Found::Stale };
     }
 }
 
@@ -83,7 +91,10 @@ fn first_line(file: &File) -> String {
 
 impl PidFile {
     /// Takes the pid file for this process.
+    ///
+    /// Waits for a process that is dying to let go of it.
     pub(super) fn create(path: &Path) -> Result<Self, Refusal> {
+        let deadline = Instant::now() + ENDING;
         loop {
             let file = OpenOptions::new()
                 .read(true)
@@ -94,7 +105,13 @@ impl PidFile {
                 .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
                 .open(path)?;
             if !lock(&file)? {
-                return Err(Refusal::Running);
+                match find(path) {
+                    Found::Running(_) => return Err(Refusal::Running),
+                    _ if Instant::now() > deadline => return Err(Refusal::Ending),
+                    Found::Stale | Found::Absent => {}
+                }
+                thread::sleep(Duration::from_millis(10));
+                continue;
             }
             // Between opening and locking, the daemon before may have removed it.
             if !is_in_place(&file, path) {
@@ -109,6 +126,22 @@ impl PidFile {
             (&file).write_all(format!("{}\n", std::process::id()).as_bytes())?;
             return Ok(Self { path: path.to_owned(), file });
         }
+    }
+}
+
+impl PidFile {
+    /// Keeps the lock when this process starts itself anew: standard input holds it meanwhile, which no
+    /// child gets.
+    pub(super) fn pass_on(&self) -> io::Result<()> {
+        Ok(dup2_stdin(&self.file)?)
+    }
+
+    /// The pid file of this process, whose lock standard input holds. From then on that is empty, and
+    /// the lock goes to no child, as before.
+    pub(super) fn resume(path: &Path) -> io::Result<Self> {
+        let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        dup2_stdin(File::open("/dev/null")?)?;
+        Ok(Self { path: path.to_owned(), file })
     }
 }
 
@@ -181,6 +214,34 @@ mod tests {
         assert!(matches!(PidFile::create(&path), Err(Refusal::Running)));
         drop(ours);
         assert!(matches!(find(&path), Found::Absent));
+    }
+
+    /// A process of the size of a busy daemon takes a while to die, and its lock lasts until its end.
+    #[test]
+    fn a_daemon_that_was_killed_does_not_live_and_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        assert!(lock(&file).unwrap());
+        let script = "my $x = 'x' x 300_000_000; $| = 1; print 'y'; sleep 100";
+        let mut child = std::process::Command::new("perl")
+            .args(["-e", script])
+            .stdin(file)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        fs::write(&path, format!("{}\n", child.id())).unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        assert!(matches!(find(&path), Found::Running(_)));
+        child.kill().unwrap();
+        assert!(
+            is_locked(&File::open(&path).unwrap()),
+            "it is not gone yet, or this shows nothing"
+        );
+        assert!(matches!(find(&path), Found::Stale));
+        let ours = PidFile::create(&path).unwrap();
+        drop(ours);
+        child.wait().unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The local syslog daemon: datagrams to `/dev/log`, RFC 3164 without the host name, as syslog(3)
 //! sends them.
 
+use crate::config::FACILITIES;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -22,13 +23,6 @@ const INFO: u8 = 6;
 /// The priority of messages to an unknown facility: `kern.notice`.
 // compat: so does the original (case 119)
 const UNKNOWN: u8 = 5;
-
-/// The names of the facilities; the position is the number (syslog.h).
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
-    "ftp", "", "", "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
-    "local7",
-];
 
 /// A connection to the syslog daemon; connects again when the daemon has been restarted.
 pub(super) struct Syslog {

@@ -1,76 +1,168 @@
 //! The report on one screen: trouble first, and each thing down with its why and since when.
 
-use super::{HookStatus, Phase, ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime};
+use super::columns::server_lines;
+use super::page::{Colours, Kind, Line, Paint, Span};
+use super::{
+    FallbackServerStatus, Faults, Filter, HookStatus, Phase, ProberReport, ReloadStatus,
+    ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime,
+};
 use std::cmp::Reverse;
-use std::fmt::Write;
 
-/// The report for a terminal of `width` columns; `now` makes ages of the moments.
+/// The part of the report that the filter leaves, for a terminal of `width` columns; `now` makes ages of
+/// the moments. The counts at the top are of the whole.
 ///
 /// Services with trouble come first, and in each service the servers that are down; otherwise the
-/// configuration's order is kept. No line is longer than `width`, but for one too narrow to say anything.
-pub fn render_table(report: &StatusReport, width: usize, now: UnixTime) -> String {
-    let mut lines = head(report, now);
-    let mut services: Vec<&ServiceStatus> = report.services.iter().collect();
-    services.sort_by_key(|service| Reverse(trouble(service)));
-    for service in services {
-        lines.push(String::new());
-        lines.push(service_line(service, now));
-        lines.extend(service.drift.iter().map(|drift| format!("  DRIFT {drift}")));
-        lines.extend(server_lines(service, now));
-    }
-    let width = width.max(40);
-    lines.iter().fold(String::new(), |mut text, line| {
-        text.extend(line.trim_end().chars().map(printable).take(width));
+/// configuration's order is kept. No line is longer than `width`.
+pub fn render_table(
+    report: &StatusReport,
+    filter: &Filter,
+    width: usize,
+    colours: Colours,
+    now: UnixTime,
+) -> String {
+    lines(report, filter, width, now).iter().fold(String::new(), |mut text, line| {
+        text.push_str(&line.draw(width, colours));
         text.push('\n');
         text
     })
 }
 
-/// Text from servers and configurations must not play tricks on a terminal.
-fn printable(c: char) -> char {
-    if c.is_control() { ' ' } else { c }
+/// The same as lines that are not drawn yet.
+pub(super) fn lines(
+    report: &StatusReport,
+    filter: &Filter,
+    width: usize,
+    now: UnixTime,
+) -> Vec<Line> {
+    let mut lines = head(report, width, now);
+    let shown = report.services.iter().filter_map(|it| Some((it, filter.servers(it)?)));
+    let mut services: Vec<(&ServiceStatus, Vec<&ServerStatus>)> = shown.collect();
+    services.sort_by_key(|(service, _)| Reverse(trouble(service)));
+    for (service, servers) in services {
+        let id = service.id();
+        lines.push(Line::new(Kind::Trim, "", Vec::new()));
+        lines.push(Line::new(Kind::Text, &id, service_spans(service, now)));
+        lines.extend(service.drift.iter().map(|drift| {
+            Line::text(&format!("{id} {drift}"), format!("  DRIFT {drift}"), Paint::Bad)
+        }));
+        lines.extend(server_lines(&id, servers, width, now));
+    }
+    lines
 }
 
-fn head(report: &StatusReport, now: UnixTime) -> Vec<String> {
+fn head(report: &StatusReport, width: usize, now: UnixTime) -> Vec<Line> {
     let phase = match report.phase {
         Phase::Starting => "starting",
         Phase::Running => "running",
         Phase::Reloading => "reloading",
         Phase::Stopping => "stopping",
     };
-    let age = age(report.since, now);
-    let (config, pid, table) = (&report.config, report.pid, &report.table);
-    let mut lines = vec![format!("{config}: {phase} for {age}, pid {pid}, {table} table")];
-    lines.extend(report.table_error.iter().map(|error| format!("TABLE {error}")));
+    let paint = if report.phase == Phase::Running { Paint::Plain } else { Paint::Notice };
+    let spans = vec![
+        Span::loose(format!("{}: ", report.config), Paint::Plain),
+        Span::new("phase", phase, paint),
+        Span::loose(format!(" for {}, ", age(report.since, now)), Paint::Plain),
+        Span::new("pid", format!("pid {}", report.pid), Paint::Plain),
+        Span::loose(format!(", {} table", report.table), Paint::Plain),
+    ];
+    let mut lines = vec![Line::new(Kind::Trim, "daemon", spans)];
+    let table_error = report.table_error.iter();
+    lines.extend(table_error.map(|it| Line::text("table", format!("TABLE {it}"), Paint::Bad)));
     if let Some(reload) = &report.last_reload {
-        let ago = self::age(reload.at, now);
-        match &reload.error {
-            None => lines.push(format!("last reload {ago} ago")),
-            Some(error) => {
-                lines.push(format!(
-                    "RELOAD REFUSED {ago} ago, the configuration before is in force:"
-                ));
-                lines.extend(error.lines().take(5).map(|line| format!("  {line}")));
-            }
-        }
+        lines.extend(reload_lines(reload, now));
     }
-    let servers = || report.services.iter().flat_map(|service| &service.servers);
-    let down = servers().filter(|server| server.state == ServerState::Down).count();
-    let without = report.services.iter().filter(|service| up(service) == 0).count();
-    let mut summary = format!(
-        "{}, {}: {down} down",
-        counted(report.services.len(), "service"),
-        counted(servers().count(), "real server"),
-    );
-    if without > 0 {
-        let _ = write!(summary, ", {without} of the services WITHOUT a real server");
+    if let Some(at) = report.unconfirmed {
+        let spans = vec![
+            Span::new("text", "RELOAD NOT CONFIRMED: it is taken back in ", Paint::Notice),
+            Span::loose(age(now, at), Paint::Notice),
+        ];
+        lines.push(Line::new(Kind::Text, "unconfirmed", spans));
     }
-    lines.push(summary);
+    lines.extend(report.prober.as_ref().and_then(prober_line));
+    lines.extend(fault_lines(&report.faults));
+    lines.push(summary(report, width));
     lines
 }
 
-fn up(service: &ServiceStatus) -> usize {
-    service.servers.iter().filter(|server| server.state == ServerState::Up).count()
+fn reload_lines(reload: &ReloadStatus, now: UnixTime) -> Vec<Line> {
+    let ago = age(reload.at, now);
+    let Some(error) = &reload.error else {
+        let spans = vec![Span::loose(format!("last reload {ago} ago"), Paint::Plain)];
+        return vec![Line::new(Kind::Trim, "reload", spans)];
+    };
+    let spans = vec![
+        Span::new("text", "RELOAD REFUSED", Paint::Bad),
+        Span::loose(format!(" {ago} ago, the configuration before is in force:"), Paint::Plain),
+    ];
+    let why = error.lines().take(5).map(|line| format!("  {line}"));
+    let why = why.map(|line| Line::text(&format!("reload {line}"), &line, Paint::Plain));
+    std::iter::once(Line::new(Kind::Text, "reload", spans)).chain(why).collect()
+}
+
+/// How many there are, and how many are down; the latter first where there is no room for both.
+fn summary(report: &StatusReport, width: usize) -> Line {
+    let servers = || report.services.iter().flat_map(|service| &service.servers);
+    let all = servers().count();
+    let down = servers().filter(|server| server.state == ServerState::Down).count();
+    let without = report.services.iter().filter(|service| service.up() == 0).count();
+    let services = counted(report.services.len(), "service");
+    let paint = if down > 0 { Paint::Bad } else { Paint::Good };
+    let down = Span::new("down", format!("{down} down"), paint);
+    let counts = |text: String| Span::new("counts", text, Paint::Plain);
+    let mut spans =
+        vec![counts(format!("{services}, {}: ", counted(all, "real server"))), down.clone()];
+    let mut short = vec![down, counts(format!(" of {all}"))];
+    if without > 0 {
+        let words = format!("{without} of the services WITHOUT a real server");
+        let without = [Span::loose(", ", Paint::Plain), Span::new("without", words, Paint::Bad)];
+        spans.extend(without.clone());
+        short.extend(without);
+    }
+    let length: usize = spans.iter().map(|span| span.text.chars().count()).sum();
+    Line::new(Kind::Summary, "summary", if length <= width { spans } else { short })
+}
+
+/// The prober, if there is something to say about it.
+fn prober_line(prober: &ProberReport) -> Option<Line> {
+    let again = prober.starts.saturating_sub(1);
+    if prober.pid.is_some() && again == 0 {
+        return None;
+    }
+    let (mut line, paint) = match prober.pid {
+        Some(pid) => (format!("prober: pid {pid}"), Paint::Notice),
+        None if prober.starts == 0 && prober.last_reason.is_none() => return None,
+        None => ("NO PROBER, nothing is checked".to_owned(), Paint::Bad),
+    };
+    if again > 0 {
+        let times = counted(usize::try_from(again).unwrap_or(usize::MAX), "time");
+        line += &format!(", started again {times}");
+    }
+    if let Some(reason) = &prober.last_reason {
+        line += &format!(", the last time for: {reason}");
+    }
+    Some(Line::text("prober", line, paint))
+}
+
+/// Faults of the program itself, which somebody should report.
+fn fault_lines(faults: &Faults) -> Vec<Line> {
+    let line =
+        |key: &str, text: String| Line::text(key, format!("INTERNAL FAULT {text}"), Paint::Bad);
+    let mut lines = Vec::new();
+    if faults.restarts > 0 {
+        let why = faults.last_restart.as_deref().unwrap_or("unknown");
+        let times = counted(usize::try_from(faults.restarts).unwrap_or(usize::MAX), "time");
+        let text = format!("started itself anew {times}, the last time for: {why}");
+        lines.push(line("restarts", text));
+    }
+    if faults.unanswered_checks > 0 {
+        let count = faults.unanswered_checks;
+        lines.push(line("checks", format!("checks without an answer, run again: {count}")));
+    }
+    if faults.unanswered_reloads > 0 {
+        let count = faults.unanswered_reloads;
+        lines.push(line("reloads", format!("reloads that did not end: {count}")));
+    }
+    lines
 }
 
 /// How much of a service wants attention; more is worse.
@@ -78,7 +170,7 @@ fn trouble(service: &ServiceStatus) -> u8 {
     let any = |state| service.servers.iter().any(|server| server.state == state);
     let hook_failed =
         service.hook.as_ref().and_then(|hook| hook.last.as_ref()).is_some_and(|run| !run.succeeded);
-    if up(service) == 0 {
+    if service.up() == 0 || service.is_weightless() {
         return 4;
     }
     if !service.listed || any(ServerState::Down) {
@@ -87,119 +179,79 @@ fn trouble(service: &ServiceStatus) -> u8 {
     if hook_failed || !service.drift.is_empty() {
         return 2;
     }
-    u8::from(any(ServerState::Maintenance))
+    u8::from(any(ServerState::Maintenance) || service.servers.iter().any(ServerStatus::is_drained))
 }
 
-fn service_line(service: &ServiceStatus, now: UnixTime) -> String {
-    let (protocol, address, scheduler) = (&service.protocol, &service.address, &service.scheduler);
-    let mut line = format!(
-        "{protocol} {address} {scheduler}, {} of {} up",
-        up(service),
-        service.servers.len()
-    );
+fn service_spans(service: &ServiceStatus, now: UnixTime) -> Vec<Span> {
+    let (up, all) = (service.up(), service.servers.len());
+    let paint = match up {
+        0 => Paint::Bad,
+        _ if up < all => Paint::Notice,
+        _ => Paint::Good,
+    };
+    let mut spans = vec![
+        Span::loose(format!("{} {}", service.protocol, service.address), Paint::Title),
+        Span::loose(" ", Paint::Plain),
+        Span::new("scheduler", &service.scheduler, Paint::Plain),
+        Span::loose(", ", Paint::Plain),
+        Span::new("up", format!("{up} of {all} up"), paint),
+    ];
+    let mut nobody = |why| spans.push(Span::new("weightless", why, Paint::Bad));
+    if service.is_weightless() {
+        nobody(", NOBODY SERVES (all that are up have weight 0)");
+    } else if service.has_weightless_fallbacks() {
+        nobody(", NOBODY SERVES (all fallbacks have weight 0)");
+    }
     if !service.listed {
-        line.push_str(", NOT IN THE TABLE");
+        spans.push(Span::new("listed", ", NOT IN THE TABLE", Paint::Bad));
     }
-    match &service.fallback {
-        Some(fallback) if fallback.on => {
-            let _ = write!(line, ", FALLBACK {}", fallback.address);
-        }
-        Some(_) => line.push_str(", fallback off"),
-        None => {}
-    }
+    spans.extend(fallback_span(service));
     if let Some(hook) = &service.hook {
-        line.push_str(&hook_words(hook, now));
+        spans.extend(hook_spans(hook, now));
     }
-    line
+    spans
 }
 
-fn hook_words(hook: &HookStatus, now: UnixTime) -> String {
-    let mut words = match &hook.last {
-        None => ", hook not yet run".to_owned(),
+fn fallback_span(service: &ServiceStatus) -> Option<Span> {
+    let fallback = service.fallback.as_ref()?;
+    if !fallback.on {
+        return Some(Span::new("fallback", ", fallback off", Paint::Plain));
+    }
+    let weighted = |it: &FallbackServerStatus| format!("{} (weight {})", it.address, it.weight);
+    let words = match service.fallbacks.as_slice() {
+        [] => fallback.address.clone(),
+        [one] if one.weight == 1 => fallback.address.clone(),
+        all => all.iter().map(weighted).collect::<Vec<_>>().join(" and "),
+    };
+    Some(Span::new("fallback", format!(", FALLBACK {words}"), Paint::Bad))
+}
+
+fn hook_spans(hook: &HookStatus, now: UnixTime) -> Vec<Span> {
+    let mut spans = match &hook.last {
+        None => vec![Span::new("hook", ", hook not yet run", Paint::Plain)],
         Some(run) => {
-            let ago = age(run.at, now);
+            let ago = Span::loose(format!(" {} ago", age(run.at, now)), Paint::Plain);
+            let argument = &run.argument;
             if run.succeeded {
-                format!(", hook {} {ago} ago", run.argument)
+                vec![Span::new("hook", format!(", hook {argument}"), Paint::Plain), ago]
             } else {
-                format!(", HOOK {} FAILED {ago} ago ({})", run.argument, run.result)
+                let result = Span::new("result", format!(" ({})", run.result), Paint::Bad);
+                vec![
+                    Span::new("hook", format!(", HOOK {argument} FAILED"), Paint::Bad),
+                    ago,
+                    result,
+                ]
             }
         }
     };
     if hook.running {
-        words.push_str(", hook running");
+        spans.push(Span::new("running", ", hook running", Paint::Notice));
     }
-    words
-}
-
-const TITLES: [&str; 7] =
-    ["  STATE", "REAL SERVER", "METHOD", "WEIGHT", "CONNECTIONS", "SINCE", "LAST CHECK"];
-
-/// One line each, in columns, under a line of titles; the why comes last, where it may be cut.
-fn server_lines(service: &ServiceStatus, now: UnixTime) -> Vec<String> {
-    if service.servers.is_empty() {
-        return Vec::new();
-    }
-    let mut servers: Vec<&ServerStatus> = service.servers.iter().collect();
-    servers.sort_by_key(|server| server.state);
-    let rows: Vec<([String; 7], &str)> = servers
-        .iter()
-        .map(|server| (cells(server, now), server.why.as_deref().unwrap_or_default()))
-        .collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|(cells, _)| cells[column].chars().count());
-        cells.chain([TITLES[column].len()]).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..TITLES.len()).map(width).collect();
-    let line = |cells: &[&str], why: &str| {
-        let mut line = String::new();
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        line + why
-    };
-    let titles = line(&TITLES, "WHY");
-    let body = rows.iter().map(|(cells, why)| line(&cells.each_ref().map(String::as_str), why));
-    std::iter::once(titles).chain(body).collect()
-}
-
-fn cells(server: &ServerStatus, now: UnixTime) -> [String; 7] {
-    let state = match server.state {
-        ServerState::Down => "  DOWN",
-        ServerState::Maintenance => "  maint",
-        ServerState::Off => "  off",
-        ServerState::Unknown => "  unknown",
-        ServerState::Up if server.failures > 0 => "  up?",
-        ServerState::Up => "  up",
-    };
-    let since = server.since.map_or_else(|| "-".to_owned(), |since| age(since, now));
-    let check = match (server.checked, server.check_duration_us) {
-        (Some(at), Some(took)) => format!("{} ago, {}", age(at, now), duration(took)),
-        (Some(at), None) => format!("{} ago", age(at, now)),
-        (None, _) => "-".to_owned(),
-    };
-    [
-        state.to_owned(),
-        server.address.clone(),
-        server.forwarding.clone(),
-        weight(server),
-        format!("{}/{}", server.active, server.inactive),
-        since,
-        check,
-    ]
-}
-
-/// What the table lists, and what it should, if that is something else.
-fn weight(server: &ServerStatus) -> String {
-    let word = |weight: Option<u32>| weight.map_or_else(|| "-".to_owned(), |w| w.to_string());
-    match (server.weight_listed, server.weight_wanted) {
-        (listed, wanted) if listed == wanted => word(listed),
-        (listed, None) => word(listed),
-        (listed, wanted) => format!("{} not {}", word(listed), word(wanted)),
-    }
+    spans
 }
 
 /// Two units at most: `42s`, `4m12s`, `3h05m`, `12d03h`.
-fn age(at: UnixTime, now: UnixTime) -> String {
+pub(super) fn age(at: UnixTime, now: UnixTime) -> String {
     let seconds = now.saturating_sub(at).max(0);
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match () {
@@ -210,14 +262,6 @@ fn age(at: UnixTime, now: UnixTime) -> String {
     }
 }
 
-fn duration(microseconds: u64) -> String {
-    if microseconds < 1000 {
-        format!("{microseconds} µs")
-    } else {
-        format!("{} ms", microseconds / 1000)
-    }
-}
-
 /// A number of things: `1 service`, `2 services`.
 fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
@@ -225,54 +269,32 @@ fn counted(number: usize, thing: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FallbackStatus, HookRun, ReloadStatus};
+    use super::super::samples::{NOW, report, server, service};
+    use super::super::{FallbackStatus, HookRun};
     use super::*;
 
-    const NOW: UnixTime = 1_000_000;
-
-    fn server(address: &str, state: ServerState, why: Option<&str>) -> ServerStatus {
-        let weight = (state == ServerState::Up).then_some(1);
-        ServerStatus {
-            address: address.into(),
-            forwarding: "gate".into(),
-            state,
-            since: Some(NOW - 252),
-            checked: Some(NOW - 3),
-            check_duration_us: Some(1234),
-            why: why.map(Into::into),
-            failures: 0,
-            weight_wanted: weight,
-            weight_listed: weight,
-            active: 12,
-            inactive: 30,
-        }
+    fn plain(report: &StatusReport, width: usize) -> String {
+        render_table(report, &Filter::default(), width, Colours::Off, NOW)
     }
 
-    fn service(address: &str, servers: Vec<ServerStatus>) -> ServiceStatus {
-        ServiceStatus {
-            address: address.into(),
-            protocol: "tcp".into(),
-            scheduler: "wrr".into(),
-            listed: true,
-            fallback: None,
-            hook: None,
-            drift: Vec::new(),
-            servers,
-        }
-    }
-
-    fn report(services: Vec<ServiceStatus>) -> StatusReport {
-        StatusReport {
-            instance: "web.cf".into(),
-            config: "/etc/ha.d/web.cf".into(),
-            pid: 42,
-            since: NOW - 4000,
-            phase: Phase::Running,
-            table: "kernel".into(),
-            table_error: None,
-            last_reload: None,
-            services,
-        }
+    #[test]
+    fn servers_that_are_up_with_weight_0_serve_nobody() {
+        let idle = || ServerStatus {
+            weight_wanted: Some(0),
+            weight_listed: Some(0),
+            ..server("10.0.1.1:80", ServerState::Up, None)
+        };
+        let dead = || server("10.0.1.2:80", ServerState::Down, Some("connection refused"));
+        let up = || server("10.0.1.3:80", ServerState::Up, None);
+        let told = |servers| {
+            let fine = service("10.0.0.1:80", vec![up()]);
+            plain(&report(vec![fine, service("10.0.0.2:80", servers)]), 200)
+        };
+        let table = told(vec![idle(), dead()]);
+        let line = table.lines().find(|line| line.starts_with("tcp ")).unwrap();
+        assert!(line.contains("10.0.0.2:80") && line.contains("NOBODY SERVES"), "{table}");
+        assert!(!told(vec![idle(), dead(), up()]).contains("NOBODY"));
+        assert!(!told(vec![dead()]).contains("NOBODY"));
     }
 
     #[test]
@@ -296,7 +318,7 @@ mod tests {
                 result: "exit status 0".into(),
             }),
         });
-        let text = render_table(&report(vec![fine, dead]), 120, NOW);
+        let text = plain(&report(vec![fine, dead]), 120);
         assert_eq!(
             text,
             "\
@@ -313,6 +335,40 @@ tcp 10.0.0.1:80 wrr, 1 of 1 up
   up     10.0.1.1:80  gate    1       12/30        4m12s  3s ago, 1 ms
 "
         );
+    }
+
+    #[test]
+    fn several_fallbacks_are_named_with_their_weights() {
+        let one = |address: &str, weight| FallbackServerStatus {
+            address: address.into(),
+            forwarding: "masq".into(),
+            weight,
+            on: true,
+            weight_listed: Some(weight),
+            active: 1,
+            inactive: 2,
+        };
+        let mut down = service("10.0.0.3:80", vec![server("10.0.1.2:80", ServerState::Down, None)]);
+        down.fallback = Some(FallbackStatus { address: "10.0.2.1:80".into(), on: true });
+        for (all, expected) in [
+            (vec![one("10.0.2.1:80", 1)], "FALLBACK 10.0.2.1:80\n"),
+            (vec![one("10.0.2.1:80", 2)], "FALLBACK 10.0.2.1:80 (weight 2)\n"),
+            (
+                vec![one("10.0.2.1:80", 3), one("10.0.2.2:80", 1)],
+                "0 of 1 up, FALLBACK 10.0.2.1:80 (weight 3) and 10.0.2.2:80 (weight 1)\n",
+            ),
+            (
+                vec![one("10.0.2.1:80", 0)],
+                "NOBODY SERVES (all fallbacks have weight 0), FALLBACK 10.0.2.1:80 (weight 0)\n",
+            ),
+        ] {
+            down.fallbacks = all;
+            let text = plain(&report(vec![down.clone()]), 120);
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+        down.fallback = Some(FallbackStatus { address: "10.0.2.1:80".into(), on: false });
+        let text = plain(&report(vec![down]), 120);
+        assert!(text.contains(", fallback off\n"), "{text}");
     }
 
     #[test]
@@ -336,7 +392,7 @@ tcp 10.0.0.1:80 wrr, 1 of 1 up
         report.table_error = Some("list services: not permitted".into());
         report.last_reload =
             Some(ReloadStatus { at: NOW - 60, error: Some("Error [1] reading file\nx".into()) });
-        let text = render_table(&report, 200, NOW);
+        let text = plain(&report, 200);
         for part in [
             "TABLE list services: not permitted\n",
             "RELOAD REFUSED 1m00s ago, the configuration before is in force:\n  Error [1] reading file\n",
@@ -352,7 +408,7 @@ tcp 10.0.0.1:80 wrr, 1 of 1 up
     fn lines_fit_and_carry_no_control_characters() {
         let why = "\u{1b}[31m".to_owned() + &"x".repeat(500);
         let service = service("10.0.0.1:80", vec![server("a", ServerState::Down, Some(&why))]);
-        let text = render_table(&report(vec![service]), 80, NOW);
+        let text = plain(&report(vec![service]), 80);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(!text.contains('\u{1b}'));
     }

@@ -5,6 +5,8 @@ use netlink_packet_core::{
     NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer,
 };
 
+use nix::errno::Errno;
+
 use super::Failure;
 use super::decode::Malformed;
 
@@ -58,7 +60,7 @@ impl Answer {
             match message.message_type() {
                 NLMSG_NOOP => {}
                 NLMSG_ERROR => return self.finish(error_code(payload)?),
-                NLMSG_DONE => return self.finish(done_code(payload)?),
+                NLMSG_DONE => return self.end_dump(done_code(payload)?),
                 NLMSG_OVERRUN => return Err(Failure::Malformed("data was lost (overrun)".into())),
                 family if family == self.family => take(payload).map_err(Failure::Malformed)?,
                 other => {
@@ -69,6 +71,14 @@ impl Answer {
             rest = rest.get(length..).unwrap_or_default();
         }
         Ok(Progress::More)
+    }
+
+    /// Some listings say by their last word that the table has changed meanwhile.
+    fn end_dump(&self, code: i32) -> Result<Progress, Failure> {
+        if code == -(Errno::EINTR as i32) {
+            return Err(Failure::Interrupted);
+        }
+        self.finish(code)
     }
 
     /// `code` is 0 or a negative errno.

@@ -354,6 +354,8 @@ fn an_answer_ends_with_its_acknowledgement_or_done_message() {
         (vec![message(1, 0, 1, &[]), errno(0)], "Ok(Complete)", 0),
         (vec![errno(1)], "Err(Errno(1))", 0),
         (vec![message(3, MULTI, 1, &(-90i32).to_ne_bytes())], "Err(Errno(90))", 0),
+        (vec![message(3, MULTI, 1, &(-4i32).to_ne_bytes())], "Err(Interrupted)", 0),
+        (vec![errno(4)], "Err(Errno(4))", 0),
         (vec![message(2, 0, 1, &i32::MIN.to_ne_bytes())], "Err(Errno(2147483647))", 0),
         (vec![changed, entry.clone(), done], "Err(Interrupted)", 2),
         (vec![entry.clone(), message(3, INTERRUPTED, 1, &[0; 4])], "Err(Interrupted)", 1),

@@ -62,6 +62,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<bool, String> {
     let expected = if mode == "compare" { expected(&case, original)? } else { Vec::new() };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel = if case.native { String::new() } else { format!(", Linux {}", kernel.trim()) };
+    // The machine's packages are not seen from within.
+    let version = version(original);
     world::enter((!original).then(|| Path::new(program)))?;
     let slow = if original { 20 } else { 1 };
     let mut runner = Runner {
@@ -84,8 +86,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<bool, String> {
     for step in &case.steps {
         runner.step(step).map_err(|error| format!("{name}: {}: {error}", step.line))?;
     }
-    let record =
-        Record { header: format!("{}{kernel}", version(original)), sections: runner.sections };
+    let record = Record { header: format!("{version}{kernel}"), sections: runner.sections };
     print!("{}", record.to_text());
     Ok(true)
 }

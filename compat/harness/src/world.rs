@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, chroot};
 
@@ -16,16 +17,22 @@ pub(crate) const CALLS: &str = "/run/compat/calls";
 /// Where both programs are called.
 pub(crate) const PROGRAM: &str = "/usr/sbin/ldirectord";
 
-/// Built before chroot. `/mnt` is covered by a private tmpfs, so nothing of it reaches the host.
+/// Built before chroot. `/mnt` is covered by a private tmpfs, so nothing of it reaches the machine. Of the machine
+/// nothing is seen but its programs and the few files without which they do not run: what it has configured, logged,
+/// stored or added by hand would be another on each machine, and in each record.
 const PREPARE: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs /mnt
-mkdir /mnt/upper /mnt/work /mnt/root
+mkdir /mnt/upper /mnt/work /mnt/root /mnt/etc
 root=/mnt/root
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work $root
 mount -t proc proc $root/proc
-mount -t tmpfs -o mode=755 tmpfs $root/run
+mount --bind $root/etc /mnt/etc
+for folder in etc var run root home srv opt media usr/local dev; do
+    mkdir -p $root/$folder
+    mount -t tmpfs -o mode=755 tmpfs $root/$folder
+done
+mkdir -p $root/tmp
 mount -t tmpfs -o mode=1777 tmpfs $root/tmp
-mount -t tmpfs -o mode=755 tmpfs $root/dev
 mkdir $root/run/lock $root/run/compat $root/dev/shm
 for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
     IFS=: read -r name major minor <<NODE
@@ -34,15 +41,58 @@ NODE
     mknod -m 666 $root/dev/$name c $major $minor
 done
 ln -s /proc/self/fd $root/dev/fd
-rm -rf $root/etc/ha.d $root/var/log/ldirectord.log $root/etc/ldirectord.cf
+mkdir -p $root/var/log $root/var/lib $root/var/cache $root/var/spool $root/var/tmp
+chmod 1777 $root/var/tmp
+ln -s /run $root/var/run
+ln -s /run/lock $root/var/lock
+# The dynamic linker's, OpenSSL's and Perl's; written to, they change in the overlay only.
+for path in ld.so.cache ld.so.conf ld.so.conf.d alternatives perl ssl; do
+    [ -e /mnt/etc/$path ] || continue
+    if [ -d /mnt/etc/$path ]; then mkdir $root/etc/$path; else : >$root/etc/$path; fi
+    mount --bind /mnt/etc/$path $root/etc/$path
+done
 mkdir -p $root/etc/ha.d/conf
-rm -f $root/etc/hosts $root/etc/resolv.conf $root/etc/nsswitch.conf
+printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n' >$root/etc/passwd
+printf 'root:x:0:\nnogroup:x:65534:\n' >$root/etc/group
 printf '127.0.0.1 localhost\n::1 localhost\n127.0.0.1 director.example.com director\n' >$root/etc/hosts
 printf 'hosts: files\nservices: files\nprotocols: files\npasswd: files\ngroup: files\n' >$root/etc/nsswitch.conf
 printf 'nameserver 127.0.0.1\n' >$root/etc/resolv.conf
-rm -f $root/usr/sbin/sendmail $root/usr/lib/sendmail
+printf 'ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6-icmp 58 IPv6-ICMP\n' >$root/etc/protocols
+cat >$root/etc/services <<SERVICES
+ftp 21/tcp
+ssh 22/tcp
+smtp 25/tcp mail
+domain 53/tcp
+domain 53/udp
+tftp 69/udp
+http 80/tcp www
+pop3 110/tcp pop-3
+nntp 119/tcp
+ntp 123/udp
+imap2 143/tcp imap
+snmp 161/tcp
+snmp 161/udp
+ldap 389/tcp
+ldap 389/udp
+https 443/tcp
+https 443/udp
+submission 587/tcp
+ldaps 636/tcp
+imaps 993/tcp
+pop3s 995/tcp
+radius 1812/tcp
+radius 1812/udp
+mysql 3306/tcp
+postgresql 5432/tcp
+sip 5060/tcp
+sip 5060/udp
+http-alt 8080/tcp
+SERVICES
+rm -f $root/mailer.testfile $root/usr/sbin/sendmail $root/usr/lib/sendmail
 if [ -n "$OURS" ]; then
-    [ -e $root/usr/sbin/ldirectord ] || : >$root/usr/sbin/ldirectord
+    # The original's place, whatever is there.
+    rm -f $root/usr/sbin/ldirectord
+    : >$root/usr/sbin/ldirectord
     mount --bind "$OURS" $root/usr/sbin/ldirectord
 fi
 ip link set lo up
@@ -72,6 +122,7 @@ pub(crate) fn init(arguments: &[String]) -> Result<bool, String> {
 /// Enters the case's world. `program` is ours, or none for the original.
 pub(crate) fn enter(program: Option<&Path>) -> Result<(), String> {
     let ours = program.map(Path::to_string_lossy).unwrap_or_default();
+    umask(Mode::from_bits_truncate(0o022));
     let output = Command::new("sh")
         .args(["-ec", PREPARE])
         .env("OURS", ours.as_ref())
@@ -168,12 +219,6 @@ pub(crate) fn files() -> Vec<String> {
     for root in ["/run", "/tmp", "/etc/ha.d", "/var/log", "/mailer.testfile"] {
         walk(&PathBuf::from(root), &mut found);
     }
-    // The overlay shows the host's logs as well.
-    found.retain(|path| {
-        !path.starts_with("/var/log/")
-            || path.starts_with("/var/log/ldirectord")
-            || path.starts_with("/var/log/monitor")
-    });
     found.sort();
     found
 }

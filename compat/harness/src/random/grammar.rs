@@ -195,7 +195,8 @@ fn global() -> impl Strategy<Value = String> {
         directive(&["emailalertstatus"], statuses()),
         directive(&["emailalert", "emailalertfrom", "execute", "maintenancedir"], texts()),
         directive(&["smtp"], hosts()),
-        directive(&["logfile", "callback"], strings()),
+        directive(&["logfile"], logs()),
+        directive(&["callback"], strings()),
         directive(&["timeout", "connecttimeout", "protocol", "receive", "nonsense"], numbers()),
         select(vec!["supervised", "supervised=yes", "supervised=no", "supervised=perhaps"])
             .prop_map(str::to_owned),
@@ -244,7 +245,7 @@ fn real() -> impl Strategy<Value = String> {
     ];
     let address6 = prop_oneof![
         4 => (2u8..5, ports()).prop_map(|(host, port)| format!("[fd00::{host}]:{port}")),
-        1 => select(vec!["[fd00::2]", "[fd00::2]->[fd00::4]:80", "fd00::2"])
+        1 => select(vec!["[fd00::2]", "[fd00::2]->[fd00::4]:80", "[fd00::3]"])
             .prop_map(str::to_owned),
     ];
     let method = prop_oneof![
@@ -422,7 +423,7 @@ fn fallbacks() -> impl Strategy<Value = String> {
         "127.0.0.9:80 masq",
         "127.0.0.9:80 gate",
         "127.0.0.9:0",
-        "localhost:80",
+        "127.0.0.8:80",
         "127.0.0.9:80 masq 5",
         "127.0.0.9:80 route",
         "nosuch.invalid:80",
@@ -465,6 +466,15 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 /// Values in quotes, or such as should be.
+/// A log that is neither a path nor a syslog facility is a listed difference.
+fn logs() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "\"/var/log/[a-zA-Z0-9 .?=&,:-]{1,12}\"",
+        3 => "\"(local[0-7]|daemon|user|auth)\"",
+        1 => select(vec!["\"\"", "\"", "\"open"]).prop_map(str::to_owned),
+    ]
+}
+
 fn strings() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => "\"[a-zA-Z0-9 ./?=&,:-]{1,12}\"",

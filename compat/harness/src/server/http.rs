@@ -8,7 +8,7 @@ use super::Context;
 use super::stream::{Connection, drain, read_line};
 
 /// Options: `status=200`, `reason=`, `body=`, `header=` (repeatable), `location=`, `after=SECONDS` before the
-/// answer, `hang` (no answer), `stall` (head, then nothing), `length=N` (another Content-Length), `headers=` (comma list of
+/// answer, `hang` (no answer), `stall` (head, then nothing), `length=N` (another Content-Length), `fill=N` (so many bytes before the body), `headers=` (comma list of
 /// request headers to note besides Host), `only=PATH` (404 for others).
 pub(crate) fn answer(connection: &mut dyn Connection, context: &Context) -> io::Result<()> {
     let mut head = Vec::new();
@@ -44,7 +44,8 @@ pub(crate) fn answer(connection: &mut dyn Connection, context: &Context) -> io::
     if behaviour.option("only").is_some_and(|only| only != path) {
         status = "404";
     }
-    let body = behaviour.text("body", "");
+    let fill = behaviour.option("fill").and_then(|count| count.parse().ok()).unwrap_or(0);
+    let body = "x".repeat(fill) + behaviour.text("body", "");
     let mut answer = format!("HTTP/1.1 {status} {}\r\n", behaviour.text("reason", "OK"));
     for header in behaviour.all("header") {
         answer.push_str(&format!("{header}\r\n"));
@@ -56,7 +57,7 @@ pub(crate) fn answer(connection: &mut dyn Connection, context: &Context) -> io::
     let length = behaviour.text("length", &length);
     answer.push_str(&format!("Content-Length: {length}\r\nConnection: close\r\n\r\n"));
     if !request.starts_with("HEAD ") {
-        answer.push_str(body);
+        answer.push_str(&body);
     }
     connection.write_all(answer.as_bytes())?;
     connection.flush()?;

@@ -25,6 +25,8 @@ const TESTS: &[(&str, fn())] = &[
     ("an_address_that_stays_elsewhere_is_a_failure", an_address_that_stays_elsewhere_is_a_failure),
     ("settling_takes_packets_after_the_address_is_gone", settling_takes_packets),
     ("a_stop_during_settling_wins", a_stop_during_settling_wins),
+    ("a_run_killed_while_it_settles_is_cleaned_up_by_the_next", a_killed_run_is_cleaned_up),
+    ("two_runs_that_settle_one_address_end_with_the_later", two_runs_that_settle_one_address),
     ("many_runs_at_once_do_not_lose_a_word", many_runs_at_once_do_not_lose_a_word),
     ("status_shows_what_somebody_else_changed", status_shows_what_somebody_else_changed),
     ("a_hostile_state_is_tolerated", a_hostile_state_is_tolerated),
@@ -304,6 +306,58 @@ fn a_stop_during_settling_wins() {
     assert_eq!(addresses(), "198.51.100.1/32");
     assert_eq!(inside("ip route show table local proto 172"), "");
     assert!(is_local("198.51.100.1"));
+}
+
+fn held() -> String {
+    ["-4", "-6"]
+        .map(|family| inside(&format!("ip {family} -o route show table local proto 172")))
+        .concat()
+}
+
+/// Kills the program itself, not `ip netns exec` in front of it, which has become it.
+fn kill_while_it_settles(service: &str) {
+    succeed(&format!("stop {service} udp"));
+    let mut settling = spawned(&format!("--settle 40 start {service} udp"));
+    wait_until("the address goes", || addresses().is_empty());
+    settling.kill().unwrap();
+    settling.wait().unwrap();
+    assert_eq!(held().lines().count(), 1, "{}", held());
+}
+
+fn a_killed_run_is_cleaned_up() {
+    // Any word about any address of the subnets, whatever comes of it.
+    for (service, next, done) in [
+        (V4, "stop 198.51.100.9:80 tcp", true),
+        (V6, "start 198.51.100.9:80 tcp", true),
+        (V4, "--settle 1 start 198.51.100.9:80 tcp", true),
+        (V4, "forget 198.51.100.9:80 tcp", true),
+        (V6, "forget 198.51.100.8:80 tcp", false),
+        (V4, "forget", true),
+    ] {
+        kill_while_it_settles(service);
+        assert_eq!(call(next).0 == 0, done, "{next}");
+        assert_eq!(held(), "", "{next}");
+        assert!(!is_local(service.rsplit_once(':').unwrap().0.trim_matches(['[', ']'])), "{next}");
+        call("start 198.51.100.9:80 tcp");
+    }
+    // One of another site is left alone.
+    inside("ip route add local 192.0.2.1/32 dev lo table local proto 172 metric 1024");
+    succeed("forget");
+    assert_eq!(held().lines().count(), 1, "{}", held());
+}
+
+fn two_runs_that_settle_one_address() {
+    succeed(&format!("stop {V4} udp"));
+    let mut first = spawned(&format!("--settle 2 start {V4} udp"));
+    wait_until("the address goes", || addresses().is_empty());
+    succeed(&format!("stop {V4} udp"));
+    let mut second = spawned(&format!("--settle 5 start {V4} udp"));
+    wait_until("the address goes", || addresses().is_empty());
+    assert!(first.wait().unwrap().success());
+    succeed("stop 198.51.100.9:80 tcp");
+    assert!(is_local("198.51.100.1"), "the second run still settles");
+    assert!(second.wait().unwrap().success());
+    assert_eq!(held(), "");
 }
 
 fn many_runs_at_once_do_not_lose_a_word() {

@@ -4,6 +4,8 @@
 mod support;
 
 use ldirectord::model::{CheckMethod, Script};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +22,7 @@ const LONG: Duration = Duration::from_secs(30);
 fn script(command: impl AsRef<Path>) -> Script {
     let command = command.as_ref().to_str().unwrap().to_owned();
     let arguments = ["10.0.0.1", "80", "192.0.2.1", "8080"].map(str::to_owned);
-    Script { command, arguments }
+    Script { command, arguments, user: None }
 }
 
 fn target() -> SocketAddr {
@@ -102,7 +104,7 @@ fn a_command_gets_four_arguments_and_a_clean_place() {
     let seen = scripts.path("seen");
     let text = format!(
         "{{ echo \"$# $*\"; pwd; ls -l /proc/$$/fd | grep -c /dev/null; \
-         ls /proc/$$/fd | tr '\\n' ' '; echo; ps -o pgid= -p $$ | tr -d ' '; echo $$; }} > {}",
+         ls -x -w 10000 /proc/$$/fd; ps -o pgid= -p $$ | tr -d ' '; echo $$; }} > {}",
         seen.display()
     );
     let check = scripts.shell("check", &text);
@@ -112,7 +114,8 @@ fn a_command_gets_four_arguments_and_a_clean_place() {
     assert_eq!(lines[0], "4 10.0.0.1 80 192.0.2.1 8080");
     assert_eq!(lines[1], "/");
     let descriptors: Vec<&str> = lines[3].split_whitespace().collect();
-    // 0, 1, 2, and what the shell holds itself: its script and what it redirects.
+    // 0, 1, 2, and what the shell holds itself: its script and what it redirects. Without a pipe: its
+    // ends are the shell's for a moment.
     assert!(
         descriptors.iter().all(|it| it.parse::<u32>().unwrap() <= 2 || it.len() >= 2),
         "{seen}"
@@ -255,4 +258,57 @@ fn many_checks_of_one_perl_script_run_side_by_side() {
     });
     // One after another would take ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+/// A script that notes its process; and that process.
+fn noting(scripts: &Scripts, name: &str) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
+    let path =
+        scripts.write(name, "open(my $out, '>>', \"$0.pids\"); print $out \"$$\\n\"; exit 0;");
+    let file = scripts.path(&format!("{name}.pids"));
+    let pids = move || fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
+    (path, pids)
+}
+
+fn kill(pid: &str, signal: Signal) {
+    nix::sys::signal::kill(Pid::from_raw(pid.parse().unwrap()), signal).unwrap();
+}
+
+#[test]
+fn a_perl_process_that_died_with_nothing_to_do_is_no_verdict() {
+    let scripts = Scripts::new();
+    let (path, pids) = noting(&scripts, "idle.pl");
+    for round in 1..=20 {
+        assert_eq!(perl(&path, LONG), "up", "round {round}");
+        assert_eq!(pids().len(), round, "the script has run once more");
+        // At once, and after a while: before, while and after it has ended.
+        kill(&pids()[round - 1], Signal::SIGKILL);
+        std::thread::sleep(Duration::from_millis(round as u64 % 4));
+    }
+}
+
+#[test]
+fn a_perl_process_that_dies_before_it_reads_what_it_is_asked_is_no_verdict() {
+    let scripts = Scripts::new();
+    let (path, pids) = noting(&scripts, "stopped.pl");
+    assert_eq!(perl(&path, LONG), "up");
+    let first = pids().remove(0);
+    // It cannot read; then it never will.
+    kill(&first, Signal::SIGSTOP);
+    std::thread::scope(|scope| {
+        let check = scope.spawn(|| perl(&path, LONG));
+        std::thread::sleep(Duration::from_millis(300));
+        kill(&first, Signal::SIGKILL);
+        assert_eq!(check.join().unwrap(), "up");
+    });
+    assert_eq!(pids().len(), 2);
+}
+
+#[test]
+fn a_perl_process_that_has_died_is_no_zombie_for_long() {
+    let scripts = Scripts::new();
+    let (path, pids) = noting(&scripts, "zombie.pl");
+    assert_eq!(perl(&path, LONG), "up");
+    kill(&pids()[0], Signal::SIGKILL);
+    let proc = PathBuf::from(format!("/proc/{}", pids()[0]));
+    wait_until("it is a zombie, and no check comes by to reap it", || !proc.exists());
 }

@@ -163,6 +163,33 @@ fn servers_old_and_new_are_judged_as_the_original_does() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The result of the verification is named if, and only if, it is what the handshake failed for.
+#[test]
+fn each_failure_names_the_step_that_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let trusted = certificates(directory.path());
+    let mut wrong = Vec::new();
+    for kind in kinds() {
+        let (_daemon, address) = start(&kind, directory.path());
+        let verdict = |check| {
+            let mut https = exchange(Service::Https).receive("Cipher").certificate(check);
+            https.ca_file = Some(trusted.clone());
+            words(&negotiate(https, address))
+        };
+        let (verified, blind) = (verdict(CertificateCheck::Chain), verdict(CertificateCheck::No));
+        let by_certificate = verified.contains("certificate not trusted: ");
+        let right = match by_certificate {
+            // What is left when nobody asks for the certificate is no matter of the certificate.
+            true => !blind.contains("certificate not trusted"),
+            false => verified == blind,
+        };
+        if !right {
+            wrong.push(format!("{}: {verified}, and without verification: {blind}", kind.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn a_server_that_insists_on_sni_gets_the_virtual_host() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,6 +201,9 @@ fn a_server_that_insists_on_sni_gets_the_virtual_host() {
     assert!(negotiate(https.clone(), address).is_up());
     let by_name = https.clone().certificate(CertificateCheck::Name);
     assert!(negotiate(by_name, address).is_up());
+    // The port is for the Host header only.
+    let with_port = https.clone().host("www.example.com:8443").certificate(CertificateCheck::Name);
+    assert!(negotiate(with_port, address).is_up());
     let other = https.host("other.example.com");
     assert!(words(&negotiate(other, address)).contains("self-signed"));
 }

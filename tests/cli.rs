@@ -63,6 +63,55 @@ fn completions_are_scripts_of_each_shell() {
 }
 
 #[test]
+fn bash_completes_services_and_servers() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("web.cf");
+    let text_of_it = "virtual=192.0.2.1:80\n\treal=192.0.2.7:8080 gate\n\treal=192.0.2.8:8080 gate\n\
+        virtual6=[2001:db8::1]:80\n\treal6=[2001:db8::2]:80 gate\nvirtual=7\n\treal=192.0.2.7:0 gate\n";
+    std::fs::write(&config, text_of_it).unwrap();
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_ldirectord")).parent().unwrap();
+    // The words as bash has them, at every colon, too.
+    let script = r#"
+        PATH="$1:$PATH"
+        source <(ldirectord --completions bash)
+        COMP_LINE="ldirectord $2"
+        COMP_POINT=${#COMP_LINE}
+        spaced="${COMP_LINE//:/ : }"
+        read -ra COMP_WORDS <<<"$spaced"
+        if [[ $COMP_LINE == *[[:space:]:] ]]; then COMP_WORDS+=(""); fi
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        _ldirectord ldirectord "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[*]}"
+    "#;
+    let services = "192.0.2.1:80 [2001:db8::1]:80 fwm:7";
+    let all = format!("192.0.2.7:8080 192.0.2.8:8080 [2001:db8::2]:80 192.0.2.7:0 {services}");
+    for (words, completed) in [
+        ("drain ", all.as_str()),
+        ("status --down ", &all),
+        ("weight 192.0.2.8", "192.0.2.8:8080"),
+        ("enable 192.0.2.7:", "8080 0"),
+        ("disable 192.0.2.7:8", "8080"),
+        ("drain [2001:db8::2", "2]:80"),
+        ("drain 192.0.2.8:8080 ", "of"),
+        ("drain 192.0.2.8:8080 of ", "192.0.2.1:80"),
+        ("status 192.0.2.8 of ", services),
+        ("status f", "fwm:7"),
+        ("probe web1,192.0.2.8:", "8080"),
+        ("probe 192.0.2.8 t", "tcp:192.0.2.1:80 tcp:[2001:db8::1]:80"),
+        ("status --j", "--json"),
+        ("drain --for 30m --f", "--for --force"),
+        ("drai", "drain"),
+    ] {
+        let line = format!("{} {words}", config.display());
+        let mut command = Command::new("bash");
+        command.args(["--norc", "-c", script, "bash"]).arg(programs).arg(&line);
+        let output = command.output().unwrap();
+        assert_eq!(text(&output.stdout).trim_end(), completed, "{words:?} {output:?}");
+        assert_eq!(text(&output.stderr), "", "{words:?}");
+    }
+}
+
+#[test]
 fn check_tells_what_a_file_means_or_what_is_wrong_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("web.cf");
@@ -100,8 +149,56 @@ fn check_tells_what_a_file_means_or_what_is_wrong_with_it() {
 }
 
 #[test]
+fn check_reads_what_is_no_file_and_says_what_is_none() {
+    let program = env!("CARGO_BIN_EXE_ldirectord");
+    let text_of = |script: String| {
+        let output = Command::new("bash").arg("-c").arg(script).output().unwrap();
+        (output.status.code(), text(&output.stdout).to_owned() + text(&output.stderr))
+    };
+    let good = "printf 'virtual=10.0.0.1:80\\n\\treal=10.0.0.2:80 gate\\n\\tchecktype=on\\n'";
+    for way in [format!("{good} | {program} --check -"), format!("{program} --check <({good})")] {
+        let (status, said) = text_of(way);
+        assert!(status == Some(0) && said.contains("10.0.0.2:80"), "{said}");
+    }
+    let (status, said) = text_of(format!("echo nonsense | {program} --check -"));
+    assert_eq!(status, Some(2));
+    assert!(
+        said.contains("reading file standard input at line 1: Unknown command nonsense"),
+        "{said}"
+    );
+    let (status, said) = text_of(format!("{program} --check /tmp"));
+    assert_eq!((status, said.as_str()), (Some(1), "/tmp is a directory\n"));
+    let (status, said) = text_of(format!("{program} --check - </dev/null"));
+    assert!(
+        status == Some(0) && said.contains("there is no virtual service in this file"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_closed_standard_output_is_no_reason_to_panic() {
     let script = format!("{} -h | true; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_ldirectord"));
     let output = Command::new("bash").arg("-c").arg(script).output().unwrap();
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn the_doctor_looks_no_further_than_a_configuration_with_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("broken.cf");
+    std::fs::write(&broken, "nonsense\n").unwrap();
+    let missing = directory.path().join("missing.cf");
+    for (path, part) in [(&broken, "line 1"), (&missing, "not found")] {
+        let path = path.to_str().unwrap();
+        let output = ldirectord(&[path, "doctor"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stdout).starts_with("ERROR configuration-error\n"), "{output:?}");
+        assert!(text(&output.stdout).ends_with("\n1 error\n"), "{output:?}");
+        let output = ldirectord(&[path, "doctor", "--json"]);
+        assert_eq!(output.status.code(), Some(2));
+        let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(list.as_array().map(Vec::len), Some(1));
+        assert_eq!(list[0]["id"], "configuration-error");
+        assert!(list[0]["what"].as_str().unwrap().contains(part), "{list}");
+    }
 }

@@ -4,9 +4,9 @@
 
 use ldirectord::config::{Severity, Source, load_source};
 use ldirectord::model::{
-    CertificateCheck, CheckMethod, Exchange, FallbackMinimum, ForwardingMethod, HttpMethod,
-    LoadError, LogTarget, MemoryResolver, Model, Netmask, Service, ServiceAddress, StatusSet,
-    SystemResolver, Thresholds, Transport, VirtualService,
+    CertificateCheck, CheckMethod, Exchange, Fallback, FallbackMinimum, ForwardingMethod,
+    HttpMethod, LoadError, LogTarget, MemoryResolver, Model, Netmask, Service, ServiceAddress,
+    StatusSet, SystemResolver, Thresholds, Transport, VirtualService,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -208,7 +208,11 @@ fn check_types() {
     assert_eq!(script.command, "/bin/x");
     assert_eq!(script.arguments, ["10.0.0.1", "80", "10.0.0.2", "8080"]);
     let CheckMethod::ExternalPerl(script) = method("checktype=external-perl") else { panic!() };
-    assert_eq!(script.command, "/bin/true");
+    assert_eq!((script.command.as_str(), script.user), ("/bin/true", None));
+    let own = "checkcommanduser=\"nobody\"\nchecktype=external";
+    let CheckMethod::External(script) = method(own) else { panic!() };
+    let user = script.user.unwrap();
+    assert_eq!((user.name.as_str(), user.uid), ("nobody", 65_534));
 }
 
 #[test]
@@ -290,8 +294,11 @@ fn equal_checks_are_one() {
 fn fallbacks() {
     let fallback = |text: &str| {
         let model = model(text);
-        let found = model.services[0].fallback;
-        found.map_or("none".to_owned(), |found| format!("{} {}", found.address, found.forwarding))
+        match model.services[0].fallbacks.as_slice() {
+            [] => "none".to_owned(),
+            [one] => format!("{} {}", one.address, one.forwarding),
+            more => panic!("{more:?}"),
+        }
     };
     for (text, expected) in [
         ("virtual=10.0.0.1:80\n", "none"),
@@ -309,9 +316,46 @@ fn fallbacks() {
         assert_eq!(fallback(text), expected, "{text}");
     }
     assert_eq!(
-        service("fallback=127.0.0.1", "").fallback.unwrap().forwarding,
-        ForwardingMethod::Gate
+        service("fallback=127.0.0.1", "").fallbacks[0],
+        Fallback {
+            address: ([127, 0, 0, 1], 80).into(),
+            forwarding: ForwardingMethod::Gate,
+            weight: 1
+        }
     );
+}
+
+#[test]
+fn several_fallbacks() {
+    let fallbacks = |text: &str| -> Vec<String> {
+        let shown = |it: &Fallback| format!("{} {} {}", it.address, it.forwarding, it.weight);
+        model(text).services[0].fallbacks.iter().map(shown).collect()
+    };
+    let global = "fallback=10.9.0.1\nfallbackserver=10.9.0.2 masq 5\nfallbackserver=10.9.0.3:81 7\n\
+                  fallbackserver6=[fd00::9] 3\n";
+    for (lines, expected) in [
+        (
+            "virtual=10.0.0.1:80\n",
+            &["10.9.0.1:80 gate 1", "10.9.0.2:80 masq 5", "10.9.0.3:81 gate 7"][..],
+        ),
+        ("virtual6=[fd00::1]:80\n", &["[fd00::9]:80 gate 3"]),
+        ("virtual=7\n", &["10.9.0.1:0 gate 1", "10.9.0.2:0 masq 5", "10.9.0.3:0 gate 7"]),
+        ("virtual=10.0.0.1:80\n\tfallback=10.9.0.4\n", &["10.9.0.4:80 gate 1"]),
+        ("virtual=10.0.0.1:80\n\tfallbackserver=10.9.0.4\n", &["10.9.0.4:80 gate 1"]),
+        (
+            "virtual=10.0.0.1:80\n\tfallbackserver=www.example.com:http ipip 0 # none\n\
+             \tfallbackserver = [10.9.0.5]:8080   masq\t9999999999\n\tfallback=10.9.0.4\n",
+            &["10.9.0.4:80 gate 1", "192.0.2.80:80 ipip 0", "10.9.0.5:8080 masq 2147483647"],
+        ),
+        (
+            "virtual=10.0.0.1:80\n\tports=81\n\tfallbackserver=10.9.0.4 gate 2\n",
+            &["10.9.0.4:80 gate 2"],
+        ),
+    ] {
+        assert_eq!(fallbacks(&format!("{global}{lines}")), expected, "{lines}");
+    }
+    let ported = model("virtual=10.0.0.1:80\n\tports=81\n\tfallbackserver=10.9.0.4\n");
+    assert_eq!(ported.services[1].fallbacks[0].address, ([10, 9, 0, 4], 81).into());
 }
 
 #[test]
@@ -327,14 +371,32 @@ fn fallback_commands_and_what_goes_with_them() {
     assert_eq!(service.fallback_hold_down, Duration::from_secs(3));
     assert!(service.fallback_command_on_stop && service.reconcile);
     assert_eq!(service.rise_count, 2);
-    let global = self::service("fallbackcommand=\"/bin/g -x\"", "");
-    assert_eq!(global.fallback_command.unwrap().command, "/bin/g -x");
+    let global = self::service("fallbackcommand=\"/bin/g -x\"\nfallbackcommanduser=nobody", "");
+    let command = global.fallback_command.unwrap();
+    assert_eq!(command.command, "/bin/g -x");
+    assert_eq!(command.user.unwrap().name, "nobody");
 }
 
 #[test]
 fn additions_are_refused_where_they_make_no_sense() {
     for (text, error) in [
         ("virtual=10.0.0.1:80\n\tfallbackholddown=5\n", "fallbackholddown needs a fallbackcommand"),
+        (
+            "virtual=10.0.0.1:80\n\tfallbackcommanduser=nobody\n",
+            "fallbackcommanduser needs a fallbackcommand",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\tchecktype=connect\n\tcheckcommanduser=nobody\n",
+            "checkcommanduser makes no sense for checktype=connect",
+        ),
+        (
+            "checkcommanduser=nosuch\nvirtual=10.0.0.1:80\n\tchecktype=external\n",
+            "invalid check command user: nosuch: no such user",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\tfallbackcommand=/bin/x\n\tfallbackcommanduser=nosuch\n",
+            "invalid fallback command user: nosuch: no such user",
+        ),
         (
             "virtual=10.0.0.1:80\n\tfallbackcommandonstop=yes\n",
             "fallbackcommandonstop needs a fallbackcommand",
@@ -458,7 +520,10 @@ fn hazards_are_pointed_out() {
             "ops=yes has no effect, because the service is not udp",
         ),
         ("virtual=10.0.0.1:80\n\tload=\"x\"\n", "load has no effect"),
-        ("checkinterval=1.5\n", "checkinterval is taken as 1"),
+        (
+            "checkinterval=1.5\nvirtual=10.0.0.1:8080\n\tservice=none\n",
+            "checkinterval is taken as 1",
+        ),
         ("virtual=10.0.0.1:80\n\tchecktype=connect2\n", "checktype is taken as 2"),
         (
             "virtual=10.0.0.1:80\n\treal=10.0.0.2 gate 1 \"/x\",\"y\"\n",
@@ -476,7 +541,7 @@ fn hazards_are_pointed_out() {
         "virtual=10.0.0.1:8080\n\tservice=none\n",
         "virtual=10.0.0.1:8080\n\tchecktype=connect\n",
         "virtual=10.0.0.1:53\n\treal=10.0.0.2 gate \"x\", \"y\"\n",
-        "checkinterval=\"5\"\nchecktimeout=> 3\n",
+        "checkinterval=\"5\"\nchecktimeout=> 3\nvirtual=10.0.0.1:8080\n\tservice=none\n",
     ] {
         assert_eq!(load(text).1, [""; 0], "{text}");
     }
@@ -565,4 +630,18 @@ fn a_service_knows_its_line() {
     let lines: Vec<_> = model.services.iter().map(|service| service.line).collect();
     assert_eq!(lines, [3, 5]);
     assert!(matches!(model.services[1].address, ServiceAddress::Fwmark { mark: 7, .. }));
+}
+
+#[test]
+fn an_error_is_not_displaced_by_warnings_whatever_their_number() {
+    for at in [0, 150, 201, 299] {
+        let mut text = String::from("fork=no\n");
+        for n in 0..300 {
+            let host = if n == at { "no.such.host.invalid" } else { "10.0.0.2" };
+            let section =
+                format!("virtual=10.1.{}.{}:80\n\treal={host}:80 masq\n", n / 250, n % 250);
+            text += &(section + "\tcheckinterval=3\n\tchecktype=connect\n");
+        }
+        assert!(first_error(&text).contains("no.such.host.invalid"), "{at}");
+    }
 }

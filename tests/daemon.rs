@@ -129,6 +129,90 @@ fn without_a_daemon() {
 }
 
 #[test]
+fn a_question_that_may_be_asked_every_second_leaves_no_line_in_the_log() {
+    let (machine, _listener) = machine("", "");
+    let forms = ["--table", "--json", "--listing"];
+    let all = |status| {
+        for form in forms {
+            assert_eq!(
+                machine.ldirectord(&format!("web.cf status {form}")).status,
+                status,
+                "{form}"
+            );
+        }
+    };
+    all(3);
+    machine.shell("echo 999999 >/run/ldirectord.web.cf.pid").succeeds();
+    all(1);
+    set_config(&machine, "nonsense\n");
+    all(2);
+    assert_eq!(log(&machine), "", "stopped, stale and broken");
+    set_config(&machine, &config("", ""));
+    machine.ldirectord("--table memory web.cf start").expect(0, "", "");
+    wait_for_log(&machine, "Added real server: 127.0.0.2:8001");
+    let before = log(&machine);
+    all(0);
+    set_config(&machine, &config("supervised=yes\n", ""));
+    let json = machine.ldirectord("web.cf status --json").succeeds().stdout;
+    assert!(json.starts_with('{'), "the log is not in it: {json}");
+    assert_eq!(log(&machine), before);
+    set_config(&machine, &config("", ""));
+    machine.ldirectord("web.cf status").succeeds();
+    assert!(
+        log(&machine).ends_with("] Exiting from ldirectord status\n"),
+        "the original's is logged"
+    );
+    machine.ldirectord("web.cf stop").expect(0, "", "");
+}
+
+#[test]
+fn a_start_right_behind_the_end_of_the_daemon_starts_one() {
+    let (machine, _listener) = machine("", "");
+    for round in 0..10 {
+        machine.ldirectord("--table memory web.cf start").expect(0, "", "");
+        let verb = ["start", "restart"][round % 2];
+        let script = format!(
+            "kill -9 $(cat /run/ldirectord.web.cf.pid) && {PROGRAM} --table memory web.cf {verb}"
+        );
+        let first = machine.pid("web.cf");
+        machine.shell(&script).expect(0, "", "");
+        assert_ne!(machine.pid("web.cf"), first, "{verb}");
+        machine.ldirectord("web.cf status").succeeds();
+        machine.ldirectord("web.cf stop").expect(0, "", "");
+    }
+    machine.ldirectord("--table memory web.cf start").expect(0, "", "");
+    let script = |verb: &str| {
+        format!("kill -9 $(cat /run/ldirectord.web.cf.pid) && {PROGRAM} web.cf {verb}")
+    };
+    machine.shell(&script("reload")).expect(1, "", "");
+    machine.ldirectord("--table memory web.cf start").expect(0, "", "");
+    assert_eq!(machine.shell(&script("status")).status, 1, "a stale pid file");
+    machine.ldirectord("--table memory web.cf start").expect(0, "", "");
+    machine.shell(&script("stop")).expect(0, "", "");
+    machine.ldirectord("--table memory web.cf start").expect(0, "", "");
+    machine.shell(&script("try-restart")).expect(0, "", "");
+    // A killed daemon's prober ends a moment later.
+    wait_for("the end of all", || machine.daemons() == 0);
+}
+
+#[test]
+fn a_daemon_that_cleans_up_is_waited_for() {
+    let hook = "\tfallbackcommand=\"sleep 2; :\"\n\tfallbackcommandonstop=yes\n";
+    let (machine, _listener) = machine("", hook);
+    machine.ldirectord("--table memory web.cf start").expect(0, "", "");
+    wait_for_log(&machine, "Added real server: 127.0.0.2:8001");
+    let first = machine.pid("web.cf");
+    let term = "kill -TERM $(cat /run/ldirectord.web.cf.pid); sleep 0.2;";
+    machine.shell(&format!("{term} {PROGRAM} --table memory web.cf start")).expect(0, "", "");
+    assert_ne!(machine.pid("web.cf"), first);
+    assert_eq!(machine.daemons(), 1);
+    let table = machine.shell(&format!("{term} {PROGRAM} web.cf status --json")).succeeds().stdout;
+    assert!(table.contains("\"phase\":\"stopping\""), "{table}");
+    machine.ldirectord("web.cf reload").expect(1, "", "");
+    assert_eq!(machine.daemons(), 0);
+}
+
+#[test]
 fn a_table_that_cannot_be_had_is_the_caller_s_to_know() {
     let (machine, _listener) = machine("", "");
     let script = format!("exec setpriv --bounding-set -net_admin {PROGRAM} web.cf start");
@@ -366,7 +450,7 @@ fn hooks_get_a_clean_process_and_run_once_per_change() {
     // Crash and reload change nothing, so nothing is run.
     wait_for("the memory", || {
         let hooks = fs::read_to_string(machine.seen("/run/ldirectord-rs/web.cf.hooks"));
-        hooks.is_ok_and(|text| text.lines().count() == 3)
+        hooks.is_ok_and(|text| text.matches("\"done\"").count() == 3)
     });
     machine.signal("web.cf", "KILL");
     wait_for("it is dead", || machine.daemons() == 0);

@@ -12,10 +12,14 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+#[path = "kernel/commands.rs"]
+mod commands;
 #[path = "kernel/director.rs"]
 mod director;
 #[path = "kernel/forwarding.rs"]
 mod forwarding;
+#[path = "kernel/hashing.rs"]
+mod hashing;
 #[path = "kernel/lifecycle.rs"]
 mod lifecycle;
 #[path = "kernel/operators.rs"]
@@ -44,7 +48,8 @@ fn seen() -> Duration {
 }
 
 /// Run several at a time: most of their time is waiting.
-const TOGETHER: [&[Test]; 3] = [forwarding::TESTS, operators::TESTS, lifecycle::TESTS];
+const TOGETHER: [&[Test]; 5] =
+    [forwarding::TESTS, operators::TESTS, lifecycle::TESTS, commands::TESTS, hashing::TESTS];
 
 /// Run one after the other.
 const ALONE: [&[Test]; 1] = [refusals::TESTS];

@@ -92,6 +92,7 @@ fn a_mail_server_takes_the_mail_for_every_address_that_it_knows() {
         let text = mailbox(&machine, name);
         check_mail(&text);
         assert!(text.contains("(envelope-from <root@lb1.example>)"), "{text}");
+        assert_eq!(text.matches("\nDate: ").count(), 1, "{text}");
     }
     let log = || fs::read_to_string(machine.seen("/var/log/ldirectord.log")).unwrap_or_default();
     wait_for("the refusal in the log", || {

@@ -3,13 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "this is all test code")]
 
 use ldirectord::config::DIRECTIVES;
+use ldirectord::doctor::{RULES, Rule, Severity};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
-const BEGIN: &str = "tests/manual_program.rs.\n";
+const BEGIN: &str = "table of directives by tests/manual_program.rs.\n";
+
+const FINDINGS: &str = "against the rules by tests/manual_program.rs.\n";
+
+/// Tests run side by side, and two of them may write the page.
+static PAGE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn every_directive_is_listed() {
+    let _alone = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/ldirectord.8");
     let page = std::fs::read_to_string(&path).unwrap();
     let (head, rest) = page.split_once(BEGIN).unwrap();
@@ -21,6 +29,30 @@ fn every_directive_is_listed() {
         list += &format!(".Ic {name} ,\n");
     }
     let wanted = format!("{head}{BEGIN}{list}.Ic {last} .\n.Sh HOOKS{tail}");
+    if std::env::var_os("UPDATE_MAN").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    } else {
+        assert!(page == wanted, "run UPDATE_MAN=1 cargo test --test manual_program");
+    }
+}
+
+/// The findings of `doctor`: their names are an interface.
+#[test]
+fn every_finding_is_listed() {
+    let _alone = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/ldirectord.8");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = page.split_once(FINDINGS).unwrap();
+    let (_, tail) = rest.split_once(".El\n").unwrap();
+    let mut list = String::new();
+    for Rule { id, severity, about, .. } in RULES {
+        let severity = match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        list += &format!(".It Cm {id} Pq {severity}\n{about}\n");
+    }
+    let wanted = format!("{head}{FINDINGS}{list}.El\n{tail}");
     if std::env::var_os("UPDATE_MAN").is_some() {
         std::fs::write(&path, &wanted).unwrap();
     } else {
@@ -42,7 +74,25 @@ fn every_option_and_command_of_the_help_is_there() {
     for option in options {
         assert!(page.contains(&format!("Fl Fl {option}")), "--{option} is not in the page");
     }
-    for command in ["start", "stop", "restart", "try-restart", "reload", "force-reload", "status"] {
+    let commands = [
+        "start",
+        "stop",
+        "restart",
+        "try-restart",
+        "reload",
+        "force-reload",
+        "status",
+        "drain",
+        "disable",
+        "enable",
+        "weight",
+        "events",
+        "plan",
+        "confirm",
+        "probe",
+        "doctor",
+    ];
+    for command in commands {
         assert!(help.contains(command) && page.contains(command), "{command}");
     }
 }

@@ -5,6 +5,7 @@ use ldirectord::model::{
     CheckMethod, CheckPlan, ForwardingMethod, Model, Protocol, RealServer, ServiceAddress,
     Thresholds, VirtualService,
 };
+use ldirectord::prober::ProberOptions;
 use ldirectord::runtime::{Configuration, Controller, End, Fingerprint, Runtime, Setup};
 use ldirectord::status::{Phase, ServerState, StatusReport};
 use std::net::{SocketAddr, TcpListener};
@@ -43,8 +44,8 @@ fn real_server(address: SocketAddr) -> RealServer {
 }
 
 fn configuration(model: &Model) -> Configuration {
-    let fingerprint = Fingerprint { modified: None, checksum: [0; 16] };
-    Configuration { model: model.clone(), fingerprint }
+    let fingerprint = Fingerprint { stamp: None, checksum: [0; 16] };
+    Configuration { model: model.clone(), files: fingerprint.into() }
 }
 
 fn start(model: Model, directory: &tempfile::TempDir) -> (Controller, impl FnOnce()) {
@@ -56,11 +57,16 @@ fn start(model: Model, directory: &tempfile::TempDir) -> (Controller, impl FnOnc
         table: Box::new(Memory::new()),
         table_name: "memory",
         memory: directory.path().join("test.hooks"),
+        overrides: directory.path().join("test.overrides"),
         settings_changed: Box::new(|_| {}),
         stopping: Box::new(|| {}),
         alive: None,
+        earlier: Vec::new(),
+        faults: Default::default(),
     };
-    let (runtime, controller) = Runtime::start(setup).expect("a runtime");
+    let program = env!("CARGO_BIN_EXE_ldirectord").into();
+    let prober = ProberOptions { program, ..ProberOptions::new("test") };
+    let (runtime, controller) = Runtime::start(setup, prober).expect("a runtime");
     let thread = std::thread::spawn(move || runtime.run());
     let stop = controller.clone();
     (controller, move || {

@@ -1,11 +1,13 @@
 //! A check as the program runs it, with its directives as a builder.
 
 use crate::server::LOOPBACKS;
+use ldirectord::check::transcript::{self, Seen, Transcript};
 use ldirectord::check::{self, CheckOutcome, Deadline};
 use ldirectord::model::{
     CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, Pattern, Service, Step,
     Transport,
 };
+use openssl::base64;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -107,9 +109,33 @@ impl Check {
             method: CheckMethod::Negotiate(Arc::new(self.exchange.clone())),
         };
         let deadline = Deadline::after(plan.timeout(Step::Full));
-        match check::run(&plan, Step::Full, None, deadline) {
+        let (outcome, transcript) =
+            transcript::record(&plan, || check::run(&plan, Step::Full, None, deadline));
+        self.tells_no_secret(&transcript);
+        match outcome {
             CheckOutcome::Up(_) => "up".to_owned(),
             CheckOutcome::Down(failure) => failure.to_string(),
+        }
+    }
+
+    /// What `probe` would show has neither password nor secret, as they are or in base64.
+    fn tells_no_secret(&self, transcript: &Transcript) {
+        let Exchange { login, passwd, secret, .. } = &self.exchange;
+        let said: Vec<&[u8]> = transcript
+            .events
+            .iter()
+            .filter_map(|event| match &event.seen {
+                Seen::Sent(bytes) | Seen::Received(bytes) => Some(bytes.shown.as_slice()),
+                _ => None,
+            })
+            .collect();
+        let encoded = [
+            base64::encode_block(passwd.as_bytes()),
+            base64::encode_block(format!("\0{login}\0{passwd}").as_bytes()),
+        ];
+        for word in [passwd, secret, &encoded[0], &encoded[1]] {
+            let holds = |said: &&[u8]| said.windows(word.len()).any(|part| part == word.as_bytes());
+            assert!(word.len() < 4 || !said.iter().any(holds), "{word}: {transcript:?}");
         }
     }
 

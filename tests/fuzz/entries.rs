@@ -2,10 +2,17 @@
 //!
 //! The corpus test calls the same functions.
 
+use ldirectord::check::transcript::EVENTS;
 use ldirectord::check::{converse, dns, ftp, ntp, radius, sip};
 use ldirectord::config;
-use ldirectord::model::{CertificateCheck, Exchange, HttpMethod, Pattern, Service, Transport};
+use ldirectord::director::CheckId;
+use ldirectord::model::{
+    CertificateCheck, Exchange, HttpMethod, Pattern, Service, Step, Transport,
+};
+use ldirectord::prober::Run;
+use ldirectord::prober::belief::{Heard, Ledger};
 use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
 
 /// A target's name and its function.
 pub type Entry = (&'static str, fn(&[u8]));
@@ -23,6 +30,7 @@ pub const ENTRIES: &[Entry] = &[
     ("ntp", ntp),
     ("pgsql", pgsql),
     ("pop", pop),
+    ("prober", prober),
     ("radius", radius),
     ("simpletcp", simpletcp),
     ("sip", sip),
@@ -98,6 +106,40 @@ pub fn ftp(said: &[u8]) {
 pub fn config(text: &[u8]) {
     let source = config::Source::from_bytes(text.to_vec());
     let _ = config::parse(&source.text);
+}
+
+/// What the director hears from a prober that was overrun.
+pub fn prober(said: &[u8]) {
+    let now = Instant::now();
+    let mut ledger = Ledger::new(now);
+    for check in 0..4 {
+        let run = Run { check: CheckId(check), step: Step::Full, run: check };
+        ledger.ask(run, Duration::from_secs(1), now);
+    }
+    let run = Run { check: CheckId(4), step: Step::Full, run: 4 };
+    ledger.ask_transcript(run, Duration::from_secs(1), now);
+    let _ = ledger.ask_alive(now);
+    let (mut heard, mut nonsense) = (Vec::new(), false);
+    // In pieces, as a socket has them.
+    for piece in said.chunks(7) {
+        nonsense |= ledger.hear(piece, now, &mut heard).is_err();
+        if nonsense {
+            break;
+        }
+    }
+    let outcomes = heard.iter().map(|heard| match heard {
+        Heard::Outcomes(checked) => checked.len(),
+        Heard::Ready(_) => 0,
+        Heard::Transcript(run, transcript) => {
+            assert!(run.check == CheckId(4) && transcript.events.len() <= EVENTS);
+            0
+        }
+        Heard::Line(_, text) => {
+            assert!(!text.contains(char::is_control));
+            0
+        }
+    });
+    assert!(outcomes.sum::<usize>() <= 5);
 }
 
 fn talk(service: Service, said: &[u8]) {

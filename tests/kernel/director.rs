@@ -1,6 +1,8 @@
 //! The program under test as a daemon in a world's director, and the kernel's table there.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -50,7 +52,7 @@ impl<'w> Director<'w> {
         fs::write(&self.config, text).unwrap();
     }
 
-    /// Runs `start`, `stop`, `reload` or another command; it must succeed.
+    /// Runs `start`, `stop`, `drain 10.0.2.11:80` or another command; it must succeed.
     pub(crate) fn command(&self, command: &str) -> Output {
         // A pipe would be kept open by the daemon, if it kept it; files cannot hang us.
         let output = self.log.with_extension("out");
@@ -59,7 +61,7 @@ impl<'w> Director<'w> {
             let err = out.try_clone().unwrap();
             Command::new(program())
                 .arg(&self.config)
-                .arg(command)
+                .args(command.split(' '))
                 .stdin(Stdio::null())
                 .stdout(out)
                 .stderr(err)
@@ -86,6 +88,33 @@ impl<'w> Director<'w> {
         let pid = self.pid();
         send(pid, "KILL");
         wait_for("the daemon's end", PATIENCE, || (!alive(pid)).then_some(()).ok_or("alive"));
+    }
+
+    /// What it knows.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let output = self.log.with_extension("status");
+        let run = || {
+            let out = fs::File::create(&output).unwrap();
+            Command::new(program())
+                .arg(&self.config)
+                .args(["status", "--json"])
+                .stdin(Stdio::null())
+                .stdout(out)
+                .status()
+                .unwrap()
+        };
+        assert!(self.world.inside("director", run).success());
+        serde_json::from_slice(&fs::read(&output).unwrap()).unwrap()
+    }
+
+    /// Has it end by a fault of its own.
+    pub(crate) fn fail(&self) {
+        let name = self.config.file_name().unwrap().to_string_lossy();
+        let path = format!("/run/ldirectord-rs/{name}.sock");
+        wait_for("an answer", PATIENCE, || {
+            let mut socket = UnixStream::connect(&path).map_err(|error| error.to_string())?;
+            socket.write_all(b"fail\n").map_err(|error| error.to_string())
+        });
     }
 
     /// Sends the daemon a signal.

@@ -2,13 +2,14 @@
 //! one, and to the fallback when all are dead.
 
 use super::director::{Director, PATIENCE, wait_for};
-use super::server::{Server, answer_datagrams, who_answers, who_answers_datagrams};
+use super::server::{Connection, Server, answer_datagrams, who_answers, who_answers_datagrams};
 use super::world::World;
 use super::{Test, seen, tests};
 use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = tests![
     masq_gate_ipip_and_marks_reach_living_servers_or_the_fallback,
+    several_fallbacks_share_the_connections_by_their_weights,
     with_quiescent_a_dead_server_stays_listed_and_gets_nothing,
     a_udp_service_follows_its_servers,
     an_http_check_takes_out_a_server_that_accepts_but_does_not_answer,
@@ -106,6 +107,70 @@ fn table(weights: [Option<u32>; 4]) -> Vec<String> {
             format!("{service} rr -> {}", destinations.join(", "))
         })
         .collect()
+}
+
+fn several_fallbacks_share_the_connections_by_their_weights() {
+    let world = World::full("fallbacks");
+    let [rs1, _rs3, _rs4] = ["rs1", "rs3", "rs4"].map(|server| listen(&world, server));
+    let config = |last: &str| {
+        format!(
+            "checkinterval=1
+checktimeout=1
+fallback=10.0.2.12:80 masq
+virtual=10.9.0.1:80
+    real=10.0.2.11:80 masq
+    fallbackserver=10.0.2.13:80 masq 3
+    fallbackserver=10.0.2.14:80 {last}
+    scheduler=wrr
+    checktype=connect
+"
+        )
+    };
+    let both = "tcp 10.9.0.1:80 wrr -> 10.0.2.13:80 masq 3, 10.0.2.14:80 masq 1";
+    let up = "tcp 10.9.0.1:80 wrr -> 10.0.2.11:80 masq 1";
+    let director = Director::start(&world, &config("masq"));
+    director.expect(&[up], PATIENCE);
+    drop(rs1);
+    director.expect(&[both], seen());
+    let mut open: Vec<Connection> = (0..8)
+        .map(|_| Connection::open(&world, "client", "10.9.0.1:80").expect("connected"))
+        .collect();
+    let names: Vec<String> = open.iter_mut().map(|it| it.who().expect("an answer")).collect();
+    let of_rs3 = names.iter().filter(|name| *name == "rs3").count();
+    assert_eq!(of_rs3, 6, "{names:?}");
+    let status = &director.status()["services"][0];
+    assert_eq!(status["fallback"]["address"], "10.0.2.13:80");
+    assert_eq!(status["fallbacks"][0]["active"], 6, "{status}");
+    assert_eq!(status["fallbacks"][1]["weight_listed"], 1, "{status}");
+
+    director.reload(&config("masq 5"));
+    let more = "tcp 10.9.0.1:80 wrr -> 10.0.2.13:80 masq 3, 10.0.2.14:80 masq 5";
+    director.expect(&[more], PATIENCE);
+    let changed = "Restored fallback server: 10.0.2.14:80 (10.9.0.1:80) (Weight set to 5)";
+    // The log follows the table.
+    let told = || (director.logged(changed) == 1).then_some(()).ok_or_else(|| director.story());
+    wait_for("a line of the log", PATIENCE, told);
+    assert_eq!(director.logged("Restored fallback server: "), 1, "{}", director.story());
+
+    // The next process takes them over as they are.
+    let touched = |director: &Director<'_>| {
+        ["Added fallback", "Deleted fallback", "Restored", "Purged"]
+            .map(|word| director.logged(word))
+    };
+    let before = touched(&director);
+    director.kill();
+    director.command("start");
+    director.pid();
+    director.stays(&[more], seen());
+    assert_eq!(touched(&director), before, "{}", director.story());
+    for (open, name) in open.iter_mut().zip(&names) {
+        assert_eq!(open.who().as_ref(), Some(name), "{}", director.story());
+    }
+
+    let _rs1 = listen(&world, "rs1");
+    director.expect(&[up], seen());
+    director.stop();
+    assert_eq!(director.table(), Vec::<String>::new());
 }
 
 fn a_udp_service_follows_its_servers() {

@@ -4,11 +4,16 @@ use super::director::{Director, PATIENCE, ipvsadm, table, wait_for};
 use super::server::{Connection, Server};
 use super::world::World;
 use super::{Test, seen, tests};
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_start_takes_over_the_table_that_it_finds,
     a_killed_daemon_leaves_its_table_and_the_next_takes_it_over_with_its_connections,
     a_restart_hands_the_table_over_with_its_connections,
+    after_a_fault_the_same_process_goes_on_with_table_hooks_and_connections,
+    a_prober_that_is_killed_ten_times_under_500_servers_changes_nothing,
     a_stop_purges_what_is_ours_or_leaves_it_as_cleanstop_says,
     a_reload_keeps_the_connections_of_what_is_unchanged,
     a_refused_reload_leaves_everything_as_it_is,
@@ -130,6 +135,109 @@ fn a_restart_hands_the_table_over_with_its_connections() {
     let calls = std::fs::read_to_string(hook).expect("calls of the hook");
     let of_ours = calls.lines().filter(|line| line.contains("10.9.0.1:80 "));
     assert_eq!(of_ours.collect::<Vec<_>>(), ["stop 10.9.0.1:80 tcp"]);
+}
+
+fn after_a_fault_the_same_process_goes_on_with_table_hooks_and_connections() {
+    let (world, mut servers) = world("fault");
+    let hook = "/run/kernel-tests/fault.calls";
+    let hooked = format!("fallbackcommand=/bin/echo >>{hook}\n{CONFIG}");
+    let calls = || std::fs::read_to_string(hook).unwrap_or_default();
+    let director = Director::start(&world, &format!("{hooked}{SECOND}"));
+    director.expect(&[OURS, "tcp 10.9.0.1:81 rr -> 10.0.2.11:80 masq 1", FOREIGN], PATIENCE);
+    wait_for("the hooks", PATIENCE, || (calls().lines().count() == 2).then_some(()).ok_or(""));
+    let mut open = connections(&world);
+    // The second service is no more by the time of the fault, and nobody has reloaded.
+    director.configure(&hooked);
+    let (pid, removed) = (director.pid(), director.logged("Deleted"));
+    for time in 1..=3 {
+        director.fail();
+        // New connections come through all the while, and the old ones live.
+        let anew = "the daemon starts itself anew";
+        wait_for("a new start", PATIENCE, || {
+            Connection::open(&world, "client", "10.9.0.1:80").expect("connected").who();
+            assert_alive(&mut open, "while it starts");
+            let ready = director.logged("Starting Linux Director") == time + 1;
+            (ready && director.logged(anew) == time).then_some(()).ok_or_else(|| director.story())
+        });
+        let checks = servers[0].accepted();
+        wait_for("a check", PATIENCE, || {
+            (servers[0].accepted() > checks + 2).then_some(()).ok_or("")
+        });
+        assert_eq!(director.table(), [OURS, FOREIGN], "{}", director.story());
+        assert_alive(&mut open, &director.story());
+        assert_eq!(director.pid(), pid);
+    }
+    assert_eq!(director.logged("Deleted"), removed);
+    assert_eq!(calls().matches("stop 10.9.0.1:80 tcp\n").count(), 1, "no route came or went");
+    assert_eq!(calls().lines().count(), 2, "{}", calls());
+    assert_eq!(director.logged("Purged virtual server (start): 10.9.0.1:81"), 1);
+    servers.remove(0);
+    director.expect(&["tcp 10.9.0.1:80 rr -> 10.0.2.12:80 masq 1", FOREIGN], seen());
+    director.stop();
+    assert_eq!(table(&world), [FOREIGN]);
+}
+
+fn a_prober_that_is_killed_ten_times_under_500_servers_changes_nothing() {
+    /// Seconds. A check is as old at most and 2 s older, and what a loaded machine may add.
+    const INTERVAL: i64 = 2;
+    let limit = INTERVAL + 2 + seen().as_secs().cast_signed();
+    let mut highest = 0;
+    let world = World::director("prober");
+    // One socket for all of 127.0.0.0/8.
+    let listener = world.inside("director", || TcpListener::bind("0.0.0.0:8000").unwrap());
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let hook = "/run/kernel-tests/prober.calls";
+    let reals: String = (0..500)
+        .map(|server| format!("    real=127.1.{}.{}:8000 masq\n", server / 250, server % 250 + 1))
+        .collect();
+    let director = Director::start(
+        &world,
+        &format!(
+            "checkinterval={INTERVAL}\nchecktimeout=5\nfallbackcommand=/bin/echo >>{hook}\n\
+             virtual=10.9.0.1:80\n{reals}    scheduler=rr\n    checktype=connect\n"
+        ),
+    );
+    let servers = |status: &serde_json::Value| {
+        status["services"][0]["servers"].as_array().expect("servers").clone()
+    };
+    let all_up =
+        |status: &serde_json::Value| servers(status).iter().all(|server| server["state"] == "up");
+    wait_for("all up", PATIENCE, || {
+        all_up(&director.status()).then_some(()).ok_or_else(|| director.story())
+    });
+    let changes = || {
+        let words = ["Added", "Deleted", "Quiescent", "Restored", "Purged", "Soft failure"];
+        words.map(|word| director.logged(word))
+    };
+    let said = || std::fs::read_to_string(hook).unwrap_or_default();
+    wait_for("the hook", PATIENCE, || (said() == "stop 10.9.0.1:80 tcp\n").then_some(()).ok_or(""));
+    let (before, table_before) = (changes(), director.table());
+    let mut killed = std::collections::HashSet::new();
+    while killed.len() < 10 {
+        let status = director.status();
+        let prober = status["prober"]["pid"].as_u64();
+        if let Some(pid) = prober.filter(|pid| killed.insert(*pid)) {
+            Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill");
+        }
+        // How old the oldest check becomes until the next one is there.
+        for _ in 0..3 {
+            let asked = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time");
+            let status = director.status();
+            let oldest =
+                servers(&status).iter().filter_map(|server| server["checked"].as_i64()).min();
+            let age = asked.as_secs().cast_signed() - oldest.expect("checked");
+            assert!(age <= limit, "{age} s after kill {}", killed.len());
+            highest = highest.max(age);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+    println!("the oldest check of 500 in ten kills of the prober: {highest} s");
+    assert_eq!(changes(), before, "{}", director.story());
+    assert_eq!(director.table(), table_before);
+    assert_eq!(said(), "stop 10.9.0.1:80 tcp\n");
+    let status = director.status();
+    assert!(all_up(&status));
+    assert!(status["prober"]["starts"].as_u64() >= Some(11), "{}", status["prober"]);
 }
 
 fn a_stop_purges_what_is_ours_or_leaves_it_as_cleanstop_says() {

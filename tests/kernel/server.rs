@@ -134,19 +134,24 @@ pub(crate) fn who_answers(world: &World, address: &str, count: usize) -> String 
 
 /// [`who_answers`] over UDP, each time from another port.
 pub(crate) fn who_answers_datagrams(world: &World, address: &str, count: usize) -> String {
+    distinct((0..count).map(|_| who_answers_datagram_from(world, 0, address)))
+}
+
+/// Who answers a datagram from this port of the client; `-` for no answer.
+pub(crate) fn who_answers_datagram_from(world: &World, port: u16, address: &str) -> String {
     let address: SocketAddr = address.parse().unwrap();
     let ask = || {
-        let any: SocketAddr =
-            if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().unwrap();
+        let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
+        let any = SocketAddr::new(any.parse().unwrap(), port);
         let socket = world.inside("client", || UdpSocket::bind(any)).unwrap();
-        socket.connect(address).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        socket.send(b"who").ok()?;
+        // Not connected: with one-packet scheduling, the reply has the server's own address.
+        socket.send_to(b"who", address).ok()?;
         let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer).ok()?;
+        let (length, _) = socket.recv_from(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
     };
-    distinct((0..count).map(|_| ask().unwrap_or_else(|| "-".to_owned())))
+    ask().unwrap_or_else(|| "-".to_owned())
 }
 
 fn distinct(names: impl Iterator<Item = String>) -> String {

@@ -76,6 +76,12 @@ pub fn rows() -> Vec<Row> {
             b"200 ready to serve\r\n",
             &[Drips, EndlessLine, EndlessLines, EndlessBody, Half, HalfThenSilent],
         ),
+        row(
+            "own",
+            exchange(Service::Own).request("send = \"x\"\nexpect = \"here\\r\\n221 bye\\r\\n$\"\n"),
+            SMTP_GOOD,
+            &[EndlessBody],
+        ),
         row("smtp", exchange(Service::Smtp), SMTP_GOOD, &[EndlessBody]),
         row("submission", exchange(Service::Submission), SMTP_GOOD, &[EndlessBody]),
         row(

@@ -36,7 +36,7 @@ for directory in etc usr/sbin var; do
     mkdir -p "$layer/upper" "$layer/work"
     mount -t overlay overlay -o "lowerdir=/$directory,upperdir=$layer/upper,workdir=$layer/work" "/$directory"
 done
-rm -rf /etc/ha.d /var/log/ldirectord*
+rm -rf /etc/ha.d /var/log/ldirectord* /var/lib/ldirectord-rs
 mkdir -p /etc/ha.d/conf
 [ /var/run -ef /run ] || { rm -rf /var/run; ln -s /run /var/run; }
 ip link set lo up

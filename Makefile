@@ -4,10 +4,13 @@ SHELL := /bin/bash
 CARGO ?= cargo
 CASE ?=
 SEED ?=
+COUNT ?=
+STEPS ?=
+MINUTES ?= 60
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build release check test lint demo demo-kernel bench fuzz deny install clean
-.PHONY: compat compat-record compat-both compat-random lab-anycast demo-anycast man musl deb
+.PHONY: simulate mutants shuttle soak compat compat-record compat-both compat-random lab-anycast demo-anycast man musl deb
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -30,6 +33,12 @@ check: deps ## everything that needs neither root nor packages nor the lab
 
 test: deps ## everything that .ci/run runs: format, clippy, unit, integration, real servers, lab
 	@tests/all test
+
+soak: build ## servers, edits, kills, mails, hooks and disks at random in the lab; MINUTES=60, SEED= for the same again
+	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(CARGO) test --test soak
+
+shuttle: deps ## the hand-over between threads under thousands of schedules (src/sync.rs)
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle $(CARGO) test --lib shuttle
 
 demo: build ## three small web servers, the director and the memory table: 30 s, no root
 	@examples/demo
@@ -57,6 +66,12 @@ compat-random: build ## 3,000 configurations at random, given to both programs, 
 
 bench: release ## CPU per check, time to see a death, start and reload, against the original and keepalived
 	@compat/bench/run
+
+simulate: deps ## histories of the owner's step in a simulated world: a minute, or COUNT=… or STEPS=… from SEED=… on
+	SEED=$(SEED) COUNT=$(COUNT) STEPS=$(STEPS) $(CARGO) test --profile simulate --test simulation
+
+mutants: deps ## faults in director, runtime, dataplane and hook, one at a time: which does no test see? Hours (needs cargo-mutants)
+	@tests/mutants/run
 
 fuzz: deps ## each fuzz target for a short time (needs cargo-fuzz)
 	@tests/fuzz/run

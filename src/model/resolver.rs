@@ -3,14 +3,15 @@
 use super::look_ups::{HostName, Hosts};
 use super::{DEFINITION_LIMIT, DEFINITIONS, Family, Protocol, User};
 use crate::config::{Fingerprint, Source, SourceError};
+use dns_lookup::{AddrInfoHints, getaddrinfo};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -161,7 +162,7 @@ impl SystemResolver {
     }
 }
 
-fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -172,11 +173,18 @@ impl Resolver for SystemResolver {
         if let Some(address) = literal(name, family) {
             return Ok(address);
         }
-        let mut found =
-            (name, 0).to_socket_addrs().map_err(|error| ResolveError(error.to_string()))?;
+        // Asked for any family, /etc/hosts without `multi on` gives the first of a name's lines only.
+        let address = match family {
+            Family::Inet => nix::libc::AF_INET,
+            Family::Inet6 => nix::libc::AF_INET6,
+        };
+        let socktype = nix::libc::SOCK_STREAM;
+        let hints = AddrInfoHints { address, socktype, ..AddrInfoHints::default() };
+        let mut found = getaddrinfo(Some(name), None, Some(hints))
+            .map_err(|error| ResolveError(io::Error::from(error).to_string()))?;
         found
-            .find(|address| Family::of(address.ip()) == family)
-            .map(|address| address.ip())
+            .find_map(Result::ok)
+            .map(|found| found.sockaddr.ip())
             .ok_or_else(|| ResolveError("no address of this family".to_owned()))
     }
 
@@ -288,7 +296,7 @@ fn definition_file(path: &Path) -> DefinitionFile {
             };
             DefinitionFile { text, found }
         }
-        Err(SourceError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(SourceError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
             DefinitionFile { text: Ok(None), found }
         }
         Err(error) => DefinitionFile { text: Err(ResolveError(error.to_string())), found },

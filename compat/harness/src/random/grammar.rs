@@ -423,7 +423,7 @@ fn fallbacks() -> impl Strategy<Value = String> {
         "127.0.0.9:80 masq",
         "127.0.0.9:80 gate",
         "127.0.0.9:0",
-        "127.0.0.8:80",
+        "localhost:80",
         "127.0.0.9:80 masq 5",
         "127.0.0.9:80 route",
         "nosuch.invalid:80",

@@ -151,6 +151,8 @@ pub enum StatusForm {
     Json,
     /// `--listing`: the table in the form of `ipvsadm -Ln`.
     Listing,
+    /// `--metrics`: what is known and counted, for Prometheus.
+    Metrics,
 }
 
 /// The configuration as it was given.

@@ -33,6 +33,7 @@
 //! * [`process`]: running other programs within a time limit; `wait`: waiting for a descriptor within one.
 //! * `sync`: what threads meet through, and how their schedules are tested.
 //! * [`status`]: what `status --table` and `status --json` tell, as plain data; [`event`]: what `events` tells.
+//! * [`metrics`]: what is counted, and the text of all metrics for Prometheus.
 //! * [`doctor`]: what will not work on this machine, and what mends it.
 //! * [`logging`]: where log records go.
 //! * [`cli`]: arguments to an invocation; [`completions`]: what shells complete.
@@ -52,6 +53,7 @@ pub mod doctor;
 pub mod event;
 pub mod hook;
 pub mod logging;
+pub mod metrics;
 pub mod model;
 mod private_file;
 pub mod probe;

@@ -7,7 +7,7 @@ mod filter;
 mod page;
 mod plan;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod table;
 mod watch;
 

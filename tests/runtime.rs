@@ -58,6 +58,7 @@ fn start(model: Model, directory: &tempfile::TempDir) -> (Controller, impl FnOnc
         table_name: "memory",
         memory: directory.path().join("test.hooks"),
         overrides: directory.path().join("test.overrides"),
+        counters: directory.path().join("test.counters"),
         settings_changed: Box::new(|_| {}),
         stopping: Box::new(|| {}),
         alive: None,

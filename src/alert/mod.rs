@@ -13,6 +13,8 @@ pub use reminders::Reminders;
 
 use crate::check::{Deadline, LookUps};
 use mail::Sender;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use worker::Worker;
 
@@ -32,13 +34,28 @@ static LOOK_UPS: LookUps = LookUps::new(4);
 #[derive(Debug)]
 pub struct Alerter {
     worker: Worker<Mail>,
+    counts: Arc<Counts>,
+}
+
+/// Mails by what has become of them.
+#[derive(Debug, Default)]
+struct Counts {
+    sent: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Alerter {
     /// Starts the thread.
     pub fn start() -> Self {
-        let work = |batch: Vec<Mail>| batch.iter().for_each(deliver);
-        Self { worker: Worker::start("mail", QUEUE, work) }
+        let counts = Arc::<Counts>::default();
+        let counted = Arc::clone(&counts);
+        let work = move |batch: Vec<Mail>| {
+            for mail in batch {
+                let count = if deliver(&mail) { &counted.sent } else { &counted.failed };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        Self { worker: Worker::start("mail", QUEUE, work), counts }
     }
 
     /// Logs `emailalert: <message>` and queues the mail; drops it, with an error in the log, if too
@@ -46,8 +63,14 @@ impl Alerter {
     pub fn send(&self, mail: Mail) {
         log::info!("emailalert: {}", mail.message);
         if let Err(mail) = self.worker.push(mail) {
+            self.counts.failed.fetch_add(1, Ordering::Relaxed);
             log::error!("emailalert: {QUEUE} mails wait, this one is dropped: {}", mail.message);
         }
+    }
+
+    /// How many mails were taken by who delivers them, and how many were not.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.counts.sent.load(Ordering::Relaxed), self.counts.failed.load(Ordering::Relaxed))
     }
 
     /// Waits until every queued mail is sent, at most this long. Tells whether it is.
@@ -56,7 +79,8 @@ impl Alerter {
     }
 }
 
-fn deliver(mail: &Mail) {
+/// Whether somebody has taken it.
+fn deliver(mail: &Mail) -> bool {
     let sender = Sender::here(Deadline::after(SENDER_TIMEOUT));
     let sent = match &mail.smtp {
         Some(server) => smtp::send(mail, &sender, server, Deadline::after(SMTP_TIMEOUT))
@@ -64,7 +88,5 @@ fn deliver(mail: &Mail) {
         None => sendmail::send(mail, &sender, &sendmail::MAILERS)
             .map_err(|error| format!("failed to send email message: {error}")),
     };
-    if let Err(error) = sent {
-        log::error!("{error}");
-    }
+    sent.inspect_err(|error| log::error!("{error}")).is_ok()
 }

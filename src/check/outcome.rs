@@ -121,6 +121,35 @@ impl Failure {
     /// Bytes of a server's text that are kept.
     pub const TEXT_LIMIT: usize = 1024;
 
+    /// The kind of failure in one word, for metrics.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::ConnectTimedOut => "connect_timeout",
+            Self::TimedOut => "timeout",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Closed => "closed",
+            Self::Io(_) => "io",
+            Self::Tls(_) => "tls",
+            Self::Protocol(_) => "protocol",
+            Self::Status { .. } => "status",
+            Self::TooLong => "too_long",
+            Self::Mismatch(_) | Self::MismatchSoFar(_) => "mismatch",
+            Self::Rejected(_) => "rejected",
+            Self::LoginRefused(_) => "login",
+            Self::Empty => "empty",
+            Self::TooMany => "too_many",
+            Self::NoReply => "no_reply",
+            Self::Exit(_) => "exit",
+            Self::Signal(_) => "signal",
+            Self::Died(_) => "died",
+            Self::Exec(_) => "exec",
+            Self::Config(_) => "config",
+            Self::Local(_) => "local",
+            Self::Internal(_) => "internal",
+        }
+    }
+
     /// A server's text, cut to [`Failure::TEXT_LIMIT`], invalid UTF-8 replaced.
     pub fn text(bytes: &[u8]) -> String {
         Self::verbatim(bytes).trim_end().to_owned()

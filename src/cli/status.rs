@@ -12,6 +12,7 @@ pub(super) fn options() -> Vec<Arg> {
         ("watch", "The same, again each second, with what has changed marked"),
         ("down", "Only what is down"),
         ("json", "The same for programs"),
+        ("metrics", "What is known and counted, as Prometheus reads it"),
         ("listing", "The table in the form of ipvsadm -Ln"),
     ];
     let option = |(name, help): (&'static str, &'static str)| {
@@ -42,6 +43,7 @@ pub(super) fn parse(rest: &[&OsString]) -> Result<StatusView, Misuse> {
             "--table" => StatusForm::Table,
             "--json" => StatusForm::Json,
             "--listing" => StatusForm::Listing,
+            "--metrics" => StatusForm::Metrics,
             option if option.starts_with("--") => {
                 let name = option.trim_start_matches('-');
                 return Err(Misuse(Some(format!("Unknown option: {name}"))));
@@ -68,7 +70,7 @@ pub(super) fn parse(rest: &[&OsString]) -> Result<StatusView, Misuse> {
             }
         };
         if form.is_some_and(|form| form != chosen) {
-            return Err(misuse("one of --table, --json, --listing"));
+            return Err(misuse("one of --table, --json, --listing, --metrics"));
         }
         form = Some(chosen);
     }
@@ -79,6 +81,9 @@ pub(super) fn parse(rest: &[&OsString]) -> Result<StatusView, Misuse> {
         (None, false) => StatusForm::Table,
         (Some(StatusForm::Listing), false) if !filter.is_empty() => {
             return Err(misuse("--listing shows everything"));
+        }
+        (Some(StatusForm::Metrics), false) if !filter.is_empty() => {
+            return Err(misuse("--metrics shows everything"));
         }
         (Some(form), false) => form,
     };

@@ -165,7 +165,7 @@ pub(super) fn status(
     paths: &Paths,
 ) -> ExitStatus {
     if view.form != StatusForm::Brief {
-        return show_status::run(view, &paths.sockets(&target.instance));
+        return show_status::run(view, &target.instance, &paths.sockets(&target.instance));
     }
     let pid = daemon.pid();
     let line = format!("ldirectord for {} is running with pid: {pid}", hints.shown.display());
@@ -185,6 +185,7 @@ pub(super) fn status(
 /// `status` when there is no daemon.
 pub(super) fn status_without_daemon(
     found: &Found,
+    view: &StatusView,
     configuration: &Configuration,
     target: &Target,
     paths: &Paths,
@@ -200,7 +201,11 @@ pub(super) fn status_without_daemon(
         }
         Found::Running(_) | Found::Absent => ExitStatus::NotRunning,
     };
-    say(io::stdout(), &format!("ldirectord is stopped for {shown}"));
+    if view.form == StatusForm::Metrics {
+        show_status::no_metrics(&target.instance);
+    } else {
+        say(io::stdout(), &format!("ldirectord is stopped for {shown}"));
+    }
     status
 }
 

@@ -123,8 +123,9 @@ pub fn command(
         };
     }
     match (verb, found) {
-        (Verb::Status(_), found) => {
-            finish(verb, client::status_without_daemon(&found, &configuration, target, paths))
+        (Verb::Status(view), found) => {
+            let status = client::status_without_daemon(&found, view, &configuration, target, paths);
+            finish(verb, status)
         }
         (Verb::Reload | Verb::ForceReload, Found::Running(daemon)) => {
             finish(verb, client::reload(&daemon))

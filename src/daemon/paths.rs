@@ -81,6 +81,11 @@ impl Paths {
         self.runtime.join(format!("{instance}.serving"))
     }
 
+    /// What the daemon of an instance has counted, between two that hand over.
+    pub fn counters(&self, instance: &str) -> PathBuf {
+        self.runtime.join(format!("{instance}.counters"))
+    }
+
     /// The control sockets of an instance.
     pub fn sockets(&self, instance: &str) -> Sockets {
         let socket = |kind: &str| self.runtime.join(format!("{instance}{kind}.sock"));

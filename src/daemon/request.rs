@@ -19,6 +19,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(60);
 pub enum Request {
     /// `status`: a [`StatusReport`](crate::status::StatusReport) as JSON.
     Status,
+    /// `metrics`: a [`MetricsReport`](crate::metrics::MetricsReport) as JSON.
+    Metrics,
     /// `listing`: the table in the form of `ipvsadm -Ln`.
     Listing,
     /// `handover`: whether the daemon ends and leaves the table to the next one, as it is then about to.
@@ -74,6 +76,7 @@ impl Request {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let request = match verb {
             "status" => Self::Status,
+            "metrics" => Self::Metrics,
             "listing" => Self::Listing,
             "handover" => Self::HandOver,
             "plan" => Self::Plan,
@@ -119,6 +122,7 @@ impl Request {
     pub fn line(&self) -> String {
         let mut line = match self {
             Self::Status => "status".to_owned(),
+            Self::Metrics => "metrics".to_owned(),
             Self::Listing => "listing".to_owned(),
             Self::HandOver => "handover".to_owned(),
             Self::Events { after, since_ms } => format!("events after={after} since={since_ms}"),
@@ -137,7 +141,9 @@ impl Request {
     /// Whether it changes anything: who may only read may not ask so.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Listing | Self::Events { .. } | Self::Plan => false,
+            Self::Status | Self::Metrics | Self::Listing | Self::Events { .. } | Self::Plan => {
+                false
+            }
             Self::HandOver | Self::Reload { .. } | Self::Confirm | Self::Operate(_) => true,
             #[cfg(debug_assertions)]
             Self::Fail => true,
@@ -256,6 +262,7 @@ mod tests {
         let weight = Operate { change: Change::Set(Override::Weight(7)), ..plain.clone() };
         for request in [
             Request::Status,
+            Request::Metrics,
             Request::Listing,
             Request::HandOver,
             Request::Plan,

@@ -14,6 +14,7 @@ use crate::cli::{ExitStatus, Mode, TableChoice};
 use crate::dataplane::{Dataplane, Kernel, Memory};
 use crate::event::What;
 use crate::logging;
+use crate::metrics::Process;
 use crate::model::Settings;
 use crate::prober::ProberOptions;
 use crate::runtime::{self, Controller, End, Runtime, Setup};
@@ -162,6 +163,7 @@ impl Daemon {
             table_name,
             memory: self.paths.hook_memory(&self.instance),
             overrides: self.paths.overrides(&self.instance),
+            counters: self.paths.counters(&self.instance),
             settings_changed: Box::new(move |settings| {
                 let caller = Caller { mode, instance: &instance, silent: false };
                 logging::redirect(load::log_output(settings, caller));
@@ -240,6 +242,14 @@ fn answer(controller: &Controller, request: Request, who: Peer) -> Result<Vec<u8
     match request {
         Request::Status => {
             let report = controller.status(ANSWER).ok_or_else(busy)?;
+            serde_json::to_vec(&report).map_err(json)
+        }
+        Request::Metrics => {
+            let mut report = controller.metrics(ANSWER).ok_or_else(busy)?;
+            let prober = report.status.prober.as_ref().and_then(|prober| prober.pid);
+            let processes = [("director", Some(report.status.pid)), ("prober", prober)];
+            let read = |(name, pid): (&str, Option<u32>)| Process::read(name, pid?);
+            report.processes = processes.into_iter().filter_map(read).collect();
             serde_json::to_vec(&report).map_err(json)
         }
         Request::Listing => controller.listing(ANSWER).map(String::into_bytes).ok_or_else(busy),

@@ -4,6 +4,7 @@ use super::control::{Sockets, ask};
 use super::request::Request;
 use super::{terminal, watch_status};
 use crate::cli::{ExitStatus, StatusForm, StatusView};
+use crate::metrics::{Format, Instance, MetricsReport, render};
 use crate::status::{StatusReport, UnixTime, render_table};
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -12,9 +13,10 @@ use std::time::SystemTime;
 const WIDE: usize = 200;
 
 /// Asks the daemon and shows what it says.
-pub(super) fn run(view: &StatusView, sockets: &Sockets) -> ExitStatus {
+pub(super) fn run(view: &StatusView, instance: &str, sockets: &Sockets) -> ExitStatus {
     let request = match view.form {
         StatusForm::Listing => Request::Listing,
+        StatusForm::Metrics => Request::Metrics,
         StatusForm::Brief | StatusForm::Table | StatusForm::Json | StatusForm::Watch => {
             Request::Status
         }
@@ -29,6 +31,9 @@ pub(super) fn run(view: &StatusView, sockets: &Sockets) -> ExitStatus {
     if view.form == StatusForm::Listing {
         show(&answer);
         return ExitStatus::Success;
+    }
+    if view.form == StatusForm::Metrics {
+        return metrics(instance, &answer);
     }
     // As it is: a newer daemon may tell more than is known here.
     if view.form == StatusForm::Json && view.filter.is_empty() {
@@ -45,7 +50,9 @@ pub(super) fn run(view: &StatusView, sockets: &Sockets) -> ExitStatus {
     match view.form {
         StatusForm::Watch => watch_status::run(&view.filter, report, sockets),
         StatusForm::Json => json(view, report),
-        StatusForm::Brief | StatusForm::Table | StatusForm::Listing => table(view, &report),
+        StatusForm::Brief | StatusForm::Table | StatusForm::Listing | StatusForm::Metrics => {
+            table(view, &report)
+        }
     }
 }
 
@@ -54,8 +61,30 @@ pub(super) fn run(view: &StatusView, sockets: &Sockets) -> ExitStatus {
 /// # Errors
 /// When it is none; in words.
 pub(super) fn parse(answer: &str) -> Result<StatusReport, String> {
-    serde_json::from_str(answer)
-        .map_err(|error| format!("the daemon's answer is not understood, is it older? ({error})"))
+    serde_json::from_str(answer).map_err(|error| not_understood(&error))
+}
+
+fn metrics(instance: &str, answer: &str) -> ExitStatus {
+    match serde_json::from_str::<MetricsReport>(answer) {
+        Ok(report) => {
+            let instance = Instance { name: instance, report: Some(&report) };
+            show(&render(&[instance], Format::Prometheus));
+            ExitStatus::Success
+        }
+        Err(error) => {
+            say(&not_understood(&error));
+            ExitStatus::Failure
+        }
+    }
+}
+
+/// [`metrics`] without a daemon.
+pub(super) fn no_metrics(instance: &str) {
+    show(&render(&[Instance { name: instance, report: None }], Format::Prometheus));
+}
+
+fn not_understood(error: &serde_json::Error) -> String {
+    format!("the daemon's answer is not understood, is it older? ({error})")
 }
 
 fn json(view: &StatusView, mut report: StatusReport) -> ExitStatus {

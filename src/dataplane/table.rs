@@ -212,6 +212,12 @@ impl Table {
         !(self.whole.is_empty() && self.changes.is_empty() && self.removals.is_empty())
     }
 
+    /// How many services [`Table::retry`] would see to.
+    pub fn owed_services(&self) -> usize {
+        let changes = self.changes.keys().filter(|service| !self.whole.contains(service));
+        self.whole.len() + changes.count() + self.removals.len()
+    }
+
     /// Removes services. With its state, the real servers of a service that are in service are
     /// removed and named first.
     ///

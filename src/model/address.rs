@@ -1,5 +1,7 @@
 //! Identities: the address of a virtual service and of a destination.
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -112,6 +114,20 @@ impl fmt::Display for ServiceAddress {
             Self::Address { address, .. } => address.fmt(f),
             Self::Fwmark { mark, .. } => mark.fmt(f),
         }
+    }
+}
+
+/// As its id.
+impl Serialize for ServiceAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.id())
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        Self::from_id(&id).ok_or_else(|| D::Error::custom("not the id of a virtual service"))
     }
 }
 

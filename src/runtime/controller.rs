@@ -5,6 +5,7 @@ use super::input::{Input, Question};
 use super::operator::Command;
 use super::runtime::Message;
 use crate::event::{EventLog, What};
+use crate::metrics::MetricsReport;
 use crate::status::{PlanReport, StatusReport};
 use crate::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +51,14 @@ impl Controller {
     pub fn status(&self, timeout: Duration) -> Option<StatusReport> {
         match self.ask(Question::Status, timeout)? {
             Answer::Status(report) => Some(*report),
+            _ => None,
+        }
+    }
+
+    /// The status, and what was counted; `None` as for [`Controller::status`].
+    pub fn metrics(&self, timeout: Duration) -> Option<MetricsReport> {
+        match self.ask(Question::Metrics, timeout)? {
+            Answer::Metrics(report) => Some(*report),
             _ => None,
         }
     }

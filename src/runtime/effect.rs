@@ -7,6 +7,7 @@ use crate::config::Files;
 use crate::director::CheckId;
 use crate::event::What;
 use crate::hook::{HookRun, Line};
+use crate::metrics::{Counters, MetricsReport};
 use crate::model::{CheckPlan, ServiceAddress, Settings};
 use crate::prober::Run;
 use crate::status::{PlanReport, StatusReport};
@@ -49,6 +50,8 @@ pub enum Effect {
     LookUp(Vec<IpAddr>),
     /// Follow the global settings: log, `execute`.
     Settings(Box<Settings>),
+    /// Leave what was counted to the process that takes over.
+    Leave(Box<Counters>),
     /// Answer who has asked. Every question has one answer.
     Answer(Asker, Answer),
     /// A stop begins.
@@ -62,6 +65,8 @@ pub enum Effect {
 pub enum Answer {
     /// To [`Question::Status`](super::Question::Status).
     Status(Box<StatusReport>),
+    /// To [`Question::Metrics`](super::Question::Metrics).
+    Metrics(Box<MetricsReport>),
     /// To [`Question::Listing`](super::Question::Listing).
     Listing(String),
     /// To [`Question::HandOver`](super::Question::HandOver): whether this process ends, or why not.
@@ -79,7 +84,7 @@ impl Answer {
     pub(super) fn refusal(question: &Question, why: &str) -> Option<Self> {
         let why = why.to_owned();
         match question {
-            Question::Status | Question::Listing => None,
+            Question::Status | Question::Metrics | Question::Listing => None,
             Question::HandOver => Some(Self::HandOver(Err(why))),
             Question::Operate(_) => Some(Self::Operate(Err(why))),
             Question::Plan => Some(Self::Plan(Err(why))),

@@ -62,6 +62,8 @@ pub enum Input {
 pub enum Question {
     /// The status.
     Status,
+    /// The status, and what was counted.
+    Metrics,
     /// The table in the form of `ipvsadm -Ln`.
     Listing,
     /// Another process takes over: does this one end?

@@ -19,6 +19,7 @@
 
 mod alerts;
 mod controller;
+mod counters_file;
 mod effect;
 mod ending;
 mod input;

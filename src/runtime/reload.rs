@@ -4,6 +4,7 @@
 use super::effect::{Answer, Effect};
 use super::input::{Asker, Listing, Loaded, Now, Refused};
 use super::maintenance::Heard;
+use super::report::unix;
 use super::setup::Configuration;
 use super::step::Owner;
 use crate::dataplane::Stage;
@@ -160,6 +161,7 @@ impl Owner {
         };
         let line = "the reload was not confirmed; the configuration before is in force again";
         self.log(Level::Warn, line);
+        self.counters.refused_reloads += 1;
         self.event(What::Reload { accepted: false, text: "it was not confirmed".to_owned() });
         let taken_back = self.configuration.files.clone();
         // Of the same directory there may be a newer listing.
@@ -255,6 +257,8 @@ impl Owner {
                 let (before, words) = self.reload(loaded, now);
                 self.reloaded(&load.reloads, before, maintenance, &words, now);
                 self.last_reload = Some((now.wall, Ok(())));
+                self.counters.reloads += 1;
+                self.counters.accepted = unix(now.wall);
                 None
             }
             Err(refused) => Some(refused),
@@ -265,6 +269,7 @@ impl Owner {
             self.log(Level::Error, "reload refused; keeping the previous configuration");
             self.refuse_successor(&first);
             self.refuse_all(&[], &load.reloads, &first);
+            self.counters.refused_reloads += 1;
             self.event(What::Reload { accepted: false, text: first.clone() });
             self.last_reload = Some((now.wall, Err(first)));
             // It has been told about, so the watch need not.

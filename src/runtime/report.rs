@@ -76,7 +76,7 @@ impl Now {
     }
 }
 
-fn unix(at: SystemTime) -> UnixTime {
+pub(super) fn unix(at: SystemTime) -> UnixTime {
     at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as UnixTime)
 }
 

@@ -1,6 +1,7 @@
 //! The loop that feeds the owner's step, and the carrying out of its effects.
 
 use super::controller::Controller;
+use super::counters_file::CountersFile;
 use super::effect::{Answer, Effect, End};
 use super::input::{Asker, Input, Loaded, Now, Question, Refused};
 use super::names::Names;
@@ -13,6 +14,7 @@ use crate::alert::{Alerter, MonitorFiles};
 use crate::config::{Files, Fingerprint};
 use crate::dataplane::{Memory as NoTable, Table};
 use crate::hook::{self, Journal, Memory};
+use crate::metrics::Counters;
 use crate::model::{ServiceAddress, Settings};
 use crate::prober::{Prober, ProberOptions, ProberStatus, Report};
 use crate::status::ProberReport;
@@ -71,6 +73,7 @@ struct Performers {
     serving: Arc<Mutex<Vec<ServiceAddress>>>,
     controller: Controller,
     state_file: StateFile,
+    counters_file: CountersFile,
     /// Whether the overrides could be kept the last time.
     kept: Result<(), String>,
     alerter: Alerter,
@@ -97,6 +100,7 @@ impl Runtime {
         let maintenance = directory.map(|directory| watch.list(&directory));
         let journal = Journal::open(&setup.memory);
         let state_file = StateFile::new(&setup.overrides);
+        let counters_file = CountersFile::new(&setup.counters);
         let table = std::mem::replace(&mut setup.table, Box::new(NoTable::new()));
         let beginning = Beginning {
             config: setup.config.clone(),
@@ -108,6 +112,7 @@ impl Runtime {
             earlier: setup.earlier,
             overrides: state_file.read(),
             faults: setup.faults,
+            counters: counters_file.take(),
         };
         let now = Now::read();
         let (owner, first) = Owner::start(beginning, now).map_err(io::Error::other)?;
@@ -130,6 +135,7 @@ impl Runtime {
             serving: Arc::default(),
             controller: controller.clone(),
             state_file,
+            counters_file,
             kept: Ok(()),
             alerter: Alerter::start(),
             monitor_files: MonitorFiles::start(),
@@ -239,9 +245,18 @@ impl Performers {
                 Effect::Rebase(baseline) => self.watch.rebase(baseline),
                 Effect::LookUp(addresses) => self.names.look_up(addresses, &self.sender),
                 Effect::Settings(settings) => (self.settings_changed)(&settings),
+                Effect::Leave(mut counters) => {
+                    self.add_own(&mut counters);
+                    self.counters_file.leave(&counters);
+                }
                 Effect::Answer(asker, mut answer) => {
-                    if let Answer::Status(report) = &mut answer {
-                        report.prober = Some(self.prober_report());
+                    match &mut answer {
+                        Answer::Status(report) => report.prober = Some(self.prober_report()),
+                        Answer::Metrics(report) => {
+                            report.status.prober = Some(self.prober_report());
+                            self.add_own(&mut report.counters);
+                        }
+                        _ => {}
                     }
                     if let (Answer::Operate(Ok(words)), Err(error)) = (&mut answer, &self.kept) {
                         words.push_str("; NOT KEPT over a restart: ");
@@ -267,6 +282,14 @@ impl Performers {
         if let Err(error) = &self.kept {
             log::error!("what operators have said will not survive a restart: {error}");
         }
+    }
+
+    /// What is counted here, and not by the owner.
+    fn add_own(&self, counters: &mut Counters) {
+        let (sent, failed) = self.alerter.counts();
+        counters.mails_sent += sent;
+        counters.mails_failed += failed;
+        counters.prober_starts += self.prober.status().starts;
     }
 
     fn prober_report(&self) -> ProberReport {
@@ -380,6 +403,7 @@ mod tests {
             table_name: "memory",
             memory: directory.join("test.hooks"),
             overrides: directory.join("test.overrides"),
+            counters: directory.join("test.counters"),
             settings_changed: Box::new(|_| {}),
             stopping: Box::new(|| {}),
             alive: None,

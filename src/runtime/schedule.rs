@@ -1,6 +1,7 @@
 //! When each check runs next, and which run has had no answer in time. Pure: the clock is an argument.
 
 use crate::director::CheckId;
+use crate::metrics::Checks;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// So many runs in flight never wait for each other; of more, some may wait for a free worker.
 const SIDE_BY_SIDE: usize = 256;
+
+/// A check that is due so long and has not begun is overdue.
+const LATE: Duration = Duration::from_secs(1);
 
 /// A run that may still wait for a worker is given up after this, whatever the others do.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -215,6 +219,17 @@ impl Schedule {
             }
         }
         overdue
+    }
+
+    /// How many there are, how many run, and how many should.
+    pub(super) fn checks(&self, now: Instant) -> Checks {
+        let late =
+            |slot: &&Slot| slot.flight.is_none() && now.saturating_duration_since(slot.due) > LATE;
+        Checks {
+            scheduled: self.slots.len() as u64,
+            in_flight: self.in_flight as u64,
+            overdue: self.slots.values().filter(late).count() as u64,
+        }
     }
 
     /// How long until something is due, rounded up to a tick.

@@ -39,6 +39,8 @@ pub struct Setup {
     pub memory: PathBuf,
     /// Where the operators' overrides are kept over a restart and a reboot.
     pub overrides: PathBuf,
+    /// Where a process that hands over leaves what it has counted.
+    pub counters: PathBuf,
     /// Follows the global settings that are not the runtime's (log, `execute`) after a reload.
     pub settings_changed: Box<dyn FnMut(&Settings) + Send>,
     /// Called once when a stop begins, before anything is purged.

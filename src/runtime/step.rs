@@ -23,6 +23,7 @@ use crate::director::{
 };
 use crate::event::What;
 use crate::hook::{HookEvent, HookJob, HookReport, HookResult, Hooks, Memory, Order};
+use crate::metrics::{self, Counters, MetricsReport};
 use crate::model::{CheckMethod, CheckPlan, Model, ServiceAddress, Status, Step, VirtualService};
 use crate::prober::Run;
 use log::Level;
@@ -75,6 +76,8 @@ pub struct Beginning {
     pub overrides: Vec<OverrideLine>,
     /// What went wrong in the program itself, by an earlier process.
     pub faults: Faults,
+    /// What the process before has counted, if it has handed over.
+    pub counters: Counters,
 }
 
 /// The state of everything.
@@ -98,6 +101,7 @@ pub struct Owner {
     pub(super) loads: Loads,
     pub(super) ending: Option<Ending>,
     pub(super) faults: Faults,
+    pub(super) counters: Counters,
     /// Checks whose missing answer has been told of.
     unanswered: BTreeSet<CheckId>,
     /// Why `reconcile` cannot look, told already.
@@ -122,6 +126,7 @@ impl Owner {
             earlier,
             overrides,
             faults,
+            counters,
         } = beginning;
         let (mut table, table_name) = table;
         let model = &configuration.model;
@@ -155,6 +160,7 @@ impl Owner {
             loads: Loads::default(),
             ending: None,
             faults,
+            counters: Counters { accepted: report::unix(now.wall), ..counters },
             unanswered: BTreeSet::new(),
             blind: None,
             next_round: now.instant + round_interval(model),
@@ -291,6 +297,7 @@ impl Owner {
     ) {
         let answer = match question {
             Question::Status => Answer::Status(Box::new(report::report(self, now))),
+            Question::Metrics => Answer::Metrics(Box::new(self.metrics(now))),
             Question::Listing => {
                 let text = listing(self.table.backend());
                 Answer::Listing(text.unwrap_or_else(|error| error.to_string()))
@@ -359,6 +366,7 @@ impl Owner {
         for (id, run, begun) in self.schedule.take_overdue(now.instant) {
             self.schedule.lost(id, run, now.instant);
             self.faults.unanswered_checks += 1;
+            self.counters.unanswered_checks += 1;
             if self.unanswered.insert(id)
                 && let Some(plan) = self.director.plan(id)
             {
@@ -390,6 +398,19 @@ impl Owner {
                 Action::Report(report) => self.report(&report, Cause::Check(checked), now.instant),
                 Action::Destination(_) | Action::Hook { .. } => actions.push(action),
             }
+        }
+    }
+
+    fn metrics(&mut self, now: Now) -> MetricsReport {
+        MetricsReport {
+            version: metrics::VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            status: report::report(self, now),
+            counters: self.counters.clone(),
+            checks: self.schedule.checks(now.instant),
+            owed: self.table.owed_services() as u64,
+            // Filled in by who answers.
+            processes: Vec::new(),
         }
     }
 
@@ -475,6 +496,10 @@ impl Owner {
     pub(super) fn install_checks(&mut self, now: Now) {
         let intervals = self.director.checks().map(|(id, _, interval)| (id, interval));
         self.schedule.install(intervals, now.instant);
+        self.counters.keep(self.director.services().iter().map(|state| {
+            let servers = state.service.real_servers.iter().map(|server| server.address);
+            (state.address(), servers)
+        }));
         let mut plans: Vec<_> =
             self.director.checks().map(|(id, plan, _)| (id, plan.clone())).collect();
         plans.sort_unstable_by_key(|(id, _)| *id);
@@ -544,6 +569,9 @@ impl Owner {
         }
         let Some(report) = ended.report else { return };
         let service = report.job.service;
+        if self.director.service(service).is_some() {
+            self.counters.hook(&report);
+        }
         self.event(What::Hook {
             service: service.id(),
             argument: report.job.argument.word().to_owned(),
@@ -611,6 +639,7 @@ impl Owner {
 
     /// A fault of the program itself or of the machine.
     pub(super) fn fault(&mut self, line: String) {
+        self.counters.internal_faults += 1;
         self.event(What::Fault { text: line.clone() });
         self.log(Level::Error, line);
     }

@@ -36,6 +36,7 @@ impl Owner {
     pub(super) fn report(&mut self, report: &Report, cause: Cause<'_>, now: Instant) {
         match report {
             Report::Transition { service, server, from, to } => {
+                self.counters.changed(*service, *server, from, to);
                 let cause = match cause {
                     Cause::Check(checked) => format!(
                         "{}, {} ms, {}",
@@ -111,6 +112,9 @@ impl Owner {
         }
         for member in self.director.members(checked.check) {
             let state = &self.director.services()[member.service];
+            let server = state.service.real_servers[member.server].address;
+            let (outcome, duration) = (&checked.outcome, checked.duration);
+            self.counters.checked(state.address(), server, outcome, duration);
             if state.servers[member.server].health != Health::Maintenance {
                 let (service, server) = (&state.service, member.server);
                 Alerts::monitor(service, server, &checked.outcome, now, &mut self.effects);
@@ -148,6 +152,7 @@ impl Owner {
                 }
                 (Done::Kept(_), Kept::Untold) => {}
                 (Done::Failed { service, error }, _) => {
+                    self.counters.table_refusals += 1;
                     let line = format!("{error}; trying again every round ({service})");
                     self.log(Level::Error, line);
                     let (service, text) = (service.id(), error.to_string());

@@ -2,9 +2,9 @@
 
 use super::{Phase, ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime};
 
-pub(super) const NOW: UnixTime = 1_000_000;
+pub(crate) const NOW: UnixTime = 1_000_000;
 
-pub(super) fn server(address: &str, state: ServerState, why: Option<&str>) -> ServerStatus {
+pub(crate) fn server(address: &str, state: ServerState, why: Option<&str>) -> ServerStatus {
     let weight = (state == ServerState::Up).then_some(1);
     ServerStatus {
         address: address.into(),
@@ -23,7 +23,7 @@ pub(super) fn server(address: &str, state: ServerState, why: Option<&str>) -> Se
     }
 }
 
-pub(super) fn service(address: &str, servers: Vec<ServerStatus>) -> ServiceStatus {
+pub(crate) fn service(address: &str, servers: Vec<ServerStatus>) -> ServiceStatus {
     ServiceStatus {
         address: address.into(),
         protocol: "tcp".into(),
@@ -37,7 +37,7 @@ pub(super) fn service(address: &str, servers: Vec<ServerStatus>) -> ServiceStatu
     }
 }
 
-pub(super) fn report(services: Vec<ServiceStatus>) -> StatusReport {
+pub(crate) fn report(services: Vec<ServiceStatus>) -> StatusReport {
     StatusReport {
         instance: "web.cf".into(),
         config: "/etc/ha.d/web.cf".into(),

@@ -613,6 +613,11 @@ impl Oracle {
                 }
             }
             Effect::Keep(_) => self.kept.clone_from(&life.orders),
+            Effect::Leave(counters) => {
+                let counted: BTreeSet<_> = counters.services.keys().copied().collect();
+                let served = life.model.services.iter().map(|service| service.address).collect();
+                ensure!(counted == served, "counted are {counted:?}, served {served:?}");
+            }
             Effect::Hook(run) => self.hook_begins(run, now)?,
             Effect::Log(level, line) => self.log(*level, line)?,
             Effect::Load(number) => {

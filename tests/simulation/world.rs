@@ -13,6 +13,7 @@ use ldirectord::check::{CheckOutcome, Failure};
 use ldirectord::dataplane::{Operation, Table, service_key};
 use ldirectord::director::{CheckId, Checked};
 use ldirectord::hook::{HookEvent, HookRun, Line, Memory};
+use ldirectord::metrics::Counters;
 use ldirectord::model::{CheckMethod, CheckPlan, Model};
 use ldirectord::prober::Run;
 use ldirectord::process::Identity;
@@ -112,6 +113,8 @@ pub(crate) struct World {
     journal: BTreeMap<String, Line>,
     /// What the state file says of servers.
     overrides: Vec<OverrideLine>,
+    /// What a process that handed over has counted.
+    counters: Counters,
     kill_after: Option<usize>,
     wall_jump: i64,
     askers: Asker,
@@ -176,6 +179,7 @@ impl World {
             processes: Processes::default(),
             journal: BTreeMap::new(),
             overrides: Vec::new(),
+            counters: Counters::default(),
             kill_after: None,
             wall_jump: 0,
             askers: 0,
@@ -335,6 +339,7 @@ impl World {
             earlier: Vec::new(),
             overrides: self.overrides.clone(),
             faults: Faults::default(),
+            counters: std::mem::take(&mut self.counters),
         };
         let contents = self.table.lock().listed();
         self.table.lock().asked = Asked::default();
@@ -506,6 +511,7 @@ impl World {
                     }
                 }
                 Effect::Keep(lines) => self.overrides = lines,
+                Effect::Leave(counters) => self.counters = *counters,
                 Effect::Hook(run) => {
                     let after = MS + self.dice(50) % (4 * MS);
                     let now = self.now;

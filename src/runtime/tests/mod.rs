@@ -105,6 +105,7 @@ fn start_with(model: Model, table: Box<dyn Dataplane>, now: Now) -> (Owner, Vec<
         earlier: Vec::new(),
         overrides: Vec::new(),
         faults: Faults::default(),
+        counters: Default::default(),
     };
     Owner::start(beginning, now).expect("it can be listed")
 }

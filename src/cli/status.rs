@@ -138,7 +138,7 @@ mod tests {
         for (line, words) in [
             ("--nope", "Unknown option: nope"),
             ("10.0.0.2 --nope", "Unknown option: nope"),
-            ("--json --table", "status: one of --table, --json, --listing"),
+            ("--json --table", "status: one of --table, --json, --listing, --metrics"),
             ("--json --watch", "status: --watch shows a table"),
             ("--listing --down", "status: --listing shows everything"),
             ("--down of", "status: what follows \"of\" is a virtual service"),

@@ -40,7 +40,8 @@ enum Kind {
 pub fn render(instances: &[Instance<'_>], format: Format) -> String {
     let sources: Vec<Source<'_>> = instances.iter().map(Source::new).collect();
     let series = sources.iter().map(|it| 40 + it.services.len() * 50 + it.servers() * 18);
-    let mut page = Page { text: String::with_capacity(series.sum::<usize>() * 200), format };
+    let text = String::with_capacity(series.sum::<usize>() * 200);
+    let mut page = Page { text, format, head: String::new() };
     page.daemons(&sources);
     page.services(&sources);
     page.servers(&sources);
@@ -160,10 +161,12 @@ fn escaped(value: &str) -> String {
 struct Page {
     text: String,
     format: Format,
+    /// Of the family whose first sample is still to come.
+    head: String,
 }
 
 impl Page {
-    /// Opens a family. Its samples follow, before any other family's.
+    /// Opens a family. Its samples follow, before any other family's; without any it is left out.
     fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let (name, kind) = match (self.format, kind) {
             (Format::OpenMetrics, Kind::Counter) => {
@@ -176,11 +179,12 @@ impl Page {
             (_, Kind::Histogram) => (name, "histogram"),
             (_, Kind::Gauge) | (Format::Prometheus, Kind::Info) => (name, "gauge"),
         };
-        // Writing to a string does not fail.
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        self.head = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        self.text.push_str(&std::mem::take(&mut self.head));
+        // Writing to a string does not fail.
         let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
     }
 

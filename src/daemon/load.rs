@@ -186,10 +186,7 @@ fn readable(path: &Path, last: Option<usize>) -> Settings {
     for directive in directives.filter(|it| last.is_none_or(|last| it.place.line <= last)) {
         match &directive.value {
             Value::Text(log) if *directive.row == LOGFILE => {
-                settings.log = match log.starts_with('/') {
-                    true => LogTarget::File(PathBuf::from(log.as_ref())),
-                    false => LogTarget::Syslog(log.to_string()),
-                };
+                settings.log = LogTarget::of(log);
             }
             Value::Text(name) if *directive.row == EXECUTE => {
                 settings.execute.push(name.to_string());

@@ -1,7 +1,7 @@
 //! What is not about one server: global settings, mail, the fallback command.
 
 use super::User;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,22 @@ pub enum LogTarget {
     File(PathBuf),
     /// A syslog facility by name (`local0`, `daemon`).
     Syslog(String),
+}
+
+impl LogTarget {
+    /// What the value of `logfile` means.
+    pub fn of(text: &str) -> Self {
+        if text.starts_with('/') {
+            return Self::File(file_path(text).to_owned());
+        }
+        Self::Syslog(text.to_owned())
+    }
+}
+
+/// The file that a path in the configuration means, for a file that is appended to.
+// compat: blanks at its end are no part of it, as Perl opens files (125-paths-with-blanks)
+pub(super) fn file_path(text: &str) -> &Path {
+    Path::new(text.trim_ascii_end())
 }
 
 /// The global directives that are not inherited by virtual services.

@@ -119,7 +119,7 @@ impl Life<'_> {
         if reloads {
             self.reload();
         } else if self.in_force.autoreload {
-            self.in_force = next;
+            self.take(next);
             self.unread = true;
         }
     }
@@ -188,8 +188,8 @@ impl Life<'_> {
             self.signal(self.pid(), "HUP");
         }
         match &self.disk {
-            Disk::Valid(config) => self.in_force = config.clone(),
-            Disk::Empty => self.in_force = Config::empty(),
+            Disk::Valid(config) => self.take(config.clone()),
+            Disk::Empty => self.take(Config::empty()),
             Disk::Broken => {}
         }
         self.unread = true;
@@ -330,7 +330,7 @@ impl Life<'_> {
         self.ensure_valid();
         self.command("restart");
         let Disk::Valid(config) = self.disk.clone() else { return };
-        self.in_force = config;
+        self.take(config);
         self.faults_of_this = 0;
         self.prober_start = Some(Instant::now());
         self.happens("restart", String::new());
@@ -376,7 +376,7 @@ impl Life<'_> {
         });
         assert_eq!(self.pid(), pid, "the same process");
         let Disk::Valid(config) = self.disk.clone() else { return };
-        self.in_force = config;
+        self.take(config);
         self.prober_start = Some(Instant::now());
         self.happens("fault", if spoilt { "with a spoilt file" } else { "" }.into());
     }

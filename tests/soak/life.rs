@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::dice::Dice;
 use super::director::{ipvsadm, table, wait_for};
 use super::gauge::{self, Gauge};
-use super::oracle::{FOREIGN, Facts};
+use super::oracle::{FOREIGN, Facts, Unrepeated};
 use super::peers::Peers;
 use super::pulse::Pulse;
 use super::site::Config;
@@ -86,6 +86,8 @@ pub(crate) struct Life<'w> {
     pub(crate) folder: String,
     pub(crate) peers: Peers<'w>,
     pub(crate) in_force: Config,
+    /// Hooks whose last run may have failed before it was to be repeated.
+    unrepeated: Unrepeated,
     pub(crate) disk: Disk,
     /// Whether it is not sure that the daemon has read the file.
     pub(crate) unread: bool,
@@ -153,6 +155,7 @@ impl<'w> Life<'w> {
             peers: Peers::start(world, &folder),
             disk: Disk::Valid(in_force.clone()),
             in_force,
+            unrepeated: Unrepeated::default(),
             unread: false,
             maintenance: BTreeSet::new(),
             faults: Vec::new(),
@@ -240,6 +243,7 @@ impl<'w> Life<'w> {
             self.excused += 1;
             self.note("starved".into());
         }
+        self.unrepeated.settled(&self.folder);
         let took = begun.elapsed() - STAYS;
         self.settled.push(took);
         self.unread = false;
@@ -273,6 +277,12 @@ impl<'w> Life<'w> {
         self.note(line.to_owned());
     }
 
+    /// Another configuration is in force.
+    pub(crate) fn take(&mut self, config: Config) {
+        self.unrepeated.edited(&self.in_force, &config);
+        self.in_force = config;
+    }
+
     fn facts(&self) -> Facts<'_> {
         Facts {
             config: &self.in_force,
@@ -289,7 +299,7 @@ impl<'w> Life<'w> {
             let (listed, wanted) = (listed.join("\n    "), wanted.join("\n    "));
             return Err(format!("listed:\n    {listed}\nwanted:\n    {wanted}"));
         }
-        facts.hooks()?;
+        facts.hooks(&self.unrepeated)?;
         let status = self.ask("status")?;
         let status = serde_json::from_str(&status).map_err(|error| format!("status: {error}"))?;
         facts.status(&status)?;
@@ -430,7 +440,7 @@ impl<'w> Life<'w> {
     pub(crate) fn start(&mut self) {
         let Disk::Valid(config) = self.disk.clone() else { panic!("nothing to start with") };
         self.command("start");
-        self.in_force = config;
+        self.take(config);
         self.faults_of_this = 0;
         self.prober_start = Some(Instant::now());
     }

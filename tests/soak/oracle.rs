@@ -1,7 +1,7 @@
 //! What table, hooks and status must be once nothing has moved for a while: from the configuration
 //! in force and from what the servers do, and from nothing that the program says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
@@ -11,6 +11,47 @@ use super::site::{Config, SLOTS, Section};
 
 /// A service that is not ours, and as it must stay.
 pub(crate) const FOREIGN: &str = "tcp 10.9.0.9:80 sh -> 10.0.2.13:80 gate 7";
+
+/// Hooks to which `fallbackcommandretry` came after a run that may have failed: that one is not repeated,
+/// only later ones are.
+#[derive(Debug, Default)]
+pub(crate) struct Unrepeated {
+    /// By the hook's target: how often it had been told when all was still; `None` until then.
+    told: BTreeMap<String, Option<usize>>,
+}
+
+impl Unrepeated {
+    /// Another configuration is in force.
+    pub(crate) fn edited(&mut self, before: &Config, after: &Config) {
+        let retry = |config: &Config, slot: usize| {
+            let section = config.sections.iter().find(|section| section.slot == slot);
+            section.and_then(|section| section.hook).map(|hook| hook.retry)
+        };
+        for (slot, place) in SLOTS.iter().enumerate() {
+            if (retry(before, slot), retry(after, slot)) == (Some(false), Some(true)) {
+                self.told.insert(place.hook_target(), None);
+            }
+        }
+    }
+
+    /// All is still: runs that begin from now on are repeated.
+    pub(crate) fn settled(&mut self, folder: &str) {
+        for (target, told) in &mut self.told {
+            told.get_or_insert_with(|| count(folder, target));
+        }
+    }
+
+    fn excuses(&self, target: &str, folder: &str) -> bool {
+        let told = self.told.get(target);
+        told.is_some_and(|told| told.is_none_or(|told| told == count(folder, target)))
+    }
+}
+
+/// How often a hook was told something of this target.
+fn count(folder: &str, target: &str) -> usize {
+    let text = fs::read_to_string(format!("{folder}/told")).unwrap_or_default();
+    text.lines().filter(|line| line.split_once(' ').is_some_and(|it| it.1 == target)).count()
+}
 
 /// The world as far as verdicts depend on it.
 pub(crate) struct Facts<'a> {
@@ -86,12 +127,13 @@ impl Facts<'_> {
     }
 
     /// What is wrong with the last words of the hooks.
-    pub(crate) fn hooks(&self) -> Result<(), String> {
+    pub(crate) fn hooks(&self, unrepeated: &Unrepeated) -> Result<(), String> {
         for section in &self.config.sections {
             let Some(hook) = section.hook else { continue };
             let target = SLOTS[section.slot].hook_target();
             let word = if self.up(section) > 0 { "stop" } else { "start" };
-            for (file, counts) in [("told", true), ("done", hook.retry)] {
+            let repeats = hook.retry && !unrepeated.excuses(&target, self.folder);
+            for (file, counts) in [("told", true), ("done", repeats)] {
                 let text =
                     fs::read_to_string(format!("{}/{file}", self.folder)).unwrap_or_default();
                 let is_ours = |line: &&str| line.split_once(' ').is_some_and(|it| it.1 == target);

@@ -8,6 +8,7 @@ use crate::config::{
     MONITORFILE, NETMASK, OPS, PERSISTENT, PORTS, PROTOCOL, Place, QUIESCENT, READDQUIESCENT,
     RECONCILE, RISECOUNT, SCHEDFLAGS, SCHEDULER, Section, Value, VirtualAddress,
 };
+use crate::model::policy::file_path;
 use crate::model::resolver::inet_aton;
 use crate::model::{
     Family, Netmask, Persistence, Protocol, RealServer, SchedFlags, ServiceAddress, VirtualService,
@@ -15,7 +16,6 @@ use crate::model::{
 };
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 impl Builder<'_, '_> {
@@ -97,7 +97,7 @@ impl Builder<'_, '_> {
             check_interval: self.check_interval(lookup, address),
             reconcile: yes(&RECONCILE, false),
             alert: self.alert(lookup),
-            monitor_file: lookup.text(&MONITORFILE).map(PathBuf::from),
+            monitor_file: lookup.text(&MONITORFILE).map(|path| file_path(path).to_owned()),
         };
         self.weight_hazards(section, &service);
         self.hashing_hazards(section, lookup, &service);

@@ -7,6 +7,7 @@ use crate::config::{
     EMAILALERTFREQ, EMAILALERTFROM, EMAILALERTSTATUS, FACILITIES, FORK, Found, LOGFILE,
     MAINTENANCEDIR, MONITORFILE, Place, SERVICENAME, SMTP, SUPERVISED, Value, look_alike,
 };
+use crate::model::policy::file_path;
 use crate::model::{AlertPolicy, LogTarget, Settings, StatusSet};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ impl Builder<'_, '_> {
             check_interval: global.seconds(&CHECKINTERVAL).unwrap_or(default.check_interval),
             auto_reload: global.yes(&AUTORELOAD).unwrap_or(default.auto_reload),
             callback: global.text(&CALLBACK).map(PathBuf::from),
-            log: global.text(&LOGFILE).map_or(default.log, log_target),
+            log: global.text(&LOGFILE).map_or(default.log, LogTarget::of),
             supervised: global.yes(&SUPERVISED).unwrap_or(default.supervised),
             fork: global.yes(&FORK).unwrap_or(default.fork),
             maintenance_dir: global.text(&MAINTENANCEDIR).map(PathBuf::from),
@@ -60,7 +61,7 @@ impl Builder<'_, '_> {
             if *row != MONITORFILE && *row != LOGFILE {
                 continue;
             }
-            let Err(cause) = self.resolver.appendable(Path::new(path.as_ref())) else { continue };
+            let Err(cause) = self.resolver.appendable(file_path(path)) else { continue };
             let text = if *row == LOGFILE {
                 format!("unable to open logfile: {path}")
             } else {
@@ -108,13 +109,6 @@ impl Builder<'_, '_> {
             comment: lookup.text(&COMMENT).map(str::to_owned),
         }
     }
-}
-
-fn log_target(text: &str) -> LogTarget {
-    if text.starts_with('/') {
-        return LogTarget::File(PathBuf::from(text));
-    }
-    LogTarget::Syslog(text.to_owned())
 }
 
 /// Names of further configurations; empty ones say nothing.

@@ -14,7 +14,7 @@ mod watch;
 pub use filter::{Filter, address_word};
 pub use page::{Colours, printable};
 pub use plan::{HookPlan, PlanChange, PlanReport, ServicePlan, render_plan};
-pub use table::render_table;
+pub use table::{age, render_table};
 pub use watch::{Scroll, Size, Watch};
 
 use serde::{Deserialize, Serialize};
@@ -256,6 +256,23 @@ impl ServiceStatus {
     /// How many of its real servers pass their checks.
     pub fn up(&self) -> usize {
         self.servers.iter().filter(|server| server.state == ServerState::Up).count()
+    }
+
+    /// How much it wants attention: 4 if nobody serves, 3 if less than all of it serves, 2 if something
+    /// else is wrong, 1 if somebody wants it so, 0 if all is well.
+    pub fn trouble(&self) -> u8 {
+        let any = |state| self.servers.iter().any(|server| server.state == state);
+        let last_run = self.hook.as_ref().and_then(|hook| hook.last.as_ref());
+        if self.up() == 0 || self.is_weightless() {
+            return 4;
+        }
+        if !self.listed || any(ServerState::Down) {
+            return 3;
+        }
+        if last_run.is_some_and(|run| !run.succeeded) || !self.drift.is_empty() {
+            return 2;
+        }
+        u8::from(any(ServerState::Maintenance) || self.servers.iter().any(ServerStatus::is_drained))
     }
 
     /// Whether servers are up and the table gives none of them a connection: the fallback is out, and

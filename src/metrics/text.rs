@@ -185,6 +185,8 @@ impl Page {
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
         self.text.push_str(&std::mem::take(&mut self.head));
         // Writing to a string does not fail.
+        self.text.push_str(&std::mem::take(&mut self.head));
+        // Writing to a string does not fail.
         let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
     }
 
@@ -708,8 +710,7 @@ impl Page {
         let services = sources.iter().flat_map(|source| &source.services);
         for server in services.flat_map(|service| &service.servers) {
             for (word, count) in values(server.counters) {
-                let _ =
-                    writeln!(self.text, "{name}{{{},{label}=\"{word}\"}} {count}", server.labels);
+                self.sample(name, &format!("{},{label}=\"{word}\"", server.labels), count);
             }
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn lines(
     let mut lines = head(report, width, now);
     let shown = report.services.iter().filter_map(|it| Some((it, filter.servers(it)?)));
     let mut services: Vec<(&ServiceStatus, Vec<&ServerStatus>)> = shown.collect();
-    services.sort_by_key(|(service, _)| Reverse(trouble(service)));
+    services.sort_by_key(|(service, _)| Reverse(service.trouble()));
     for (service, servers) in services {
         let id = service.id();
         lines.push(Line::new(Kind::Trim, "", Vec::new()));
@@ -165,23 +165,6 @@ fn fault_lines(faults: &Faults) -> Vec<Line> {
     lines
 }
 
-/// How much of a service wants attention; more is worse.
-fn trouble(service: &ServiceStatus) -> u8 {
-    let any = |state| service.servers.iter().any(|server| server.state == state);
-    let hook_failed =
-        service.hook.as_ref().and_then(|hook| hook.last.as_ref()).is_some_and(|run| !run.succeeded);
-    if service.up() == 0 || service.is_weightless() {
-        return 4;
-    }
-    if !service.listed || any(ServerState::Down) {
-        return 3;
-    }
-    if hook_failed || !service.drift.is_empty() {
-        return 2;
-    }
-    u8::from(any(ServerState::Maintenance) || service.servers.iter().any(ServerStatus::is_drained))
-}
-
 fn service_spans(service: &ServiceStatus, now: UnixTime) -> Vec<Span> {
     let (up, all) = (service.up(), service.servers.len());
     let paint = match up {
@@ -251,7 +234,7 @@ fn hook_spans(hook: &HookStatus, now: UnixTime) -> Vec<Span> {
 }
 
 /// Two units at most: `42s`, `4m12s`, `3h05m`, `12d03h`.
-pub(super) fn age(at: UnixTime, now: UnixTime) -> String {
+pub fn age(at: UnixTime, now: UnixTime) -> String {
     let seconds = now.saturating_sub(at).max(0);
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match () {

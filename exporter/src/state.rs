@@ -4,6 +4,7 @@ use ldirectord::metrics::MetricsReport;
 use ldirectord::status::{ServerState, UnixTime};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How far back the history of a server goes, in seconds.
 pub const HISTORY: UnixTime = 3600;
@@ -13,6 +14,8 @@ pub const HISTORY: UnixTime = 3600;
 pub struct Snapshot {
     /// When it was taken.
     pub at: UnixTime,
+    /// When the instance that was asked longest ago was asked; `None` before the first look.
+    pub asked: Option<Instant>,
     /// The instances.
     pub instances: Vec<Arc<InstanceState>>,
 }
@@ -28,8 +31,10 @@ pub struct InstanceState {
     pub answered: Option<UnixTime>,
     /// Why there is no newer answer; `None` if the last question was answered.
     pub error: Option<String>,
+    /// Since when there is none.
+    pub failed: Option<UnixTime>,
     /// The last hour of each server.
-    pub history: HashMap<ServerKey, History>,
+    pub history: Arc<HashMap<ServerKey, History>>,
 }
 
 /// A real server of a virtual service: the service's id (`tcp:10.0.0.1:80`) and the server's address.

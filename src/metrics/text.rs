@@ -185,8 +185,6 @@ impl Page {
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
         self.text.push_str(&std::mem::take(&mut self.head));
         // Writing to a string does not fail.
-        self.text.push_str(&std::mem::take(&mut self.head));
-        // Writing to a string does not fail.
         let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
     }
 

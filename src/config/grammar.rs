@@ -168,7 +168,8 @@ impl<'t> Parsing<'t> {
     }
 
     fn put_global(&mut self, directive: Directive<'t>) {
-        const JUDGED: [&Row; 4] = [&LOGFILE, &FALLBACK, &FALLBACK6, &MAINTENANCEDIR];
+        // Each is judged, or says where errors behind it are told.
+        const JUDGED: [&Row; 5] = [&LOGFILE, &FALLBACK, &FALLBACK6, &MAINTENANCEDIR, &SUPERVISED];
         let replaced = put(&mut self.ast.globals, directive);
         self.ast.replaced.extend(replaced.filter(|it| JUDGED.contains(&it.row)));
     }

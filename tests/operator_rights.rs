@@ -53,7 +53,14 @@ fn by(machine: &Sandbox, user: &str, arguments: &str) -> Ran {
 #[test]
 fn the_group_ldirectord_reads_the_group_of_controlgroup_changes_and_others_may_nothing() {
     let machine = machine();
-    for reading in ["status --json", "status --table", "status --listing", "events", "plan"] {
+    for reading in [
+        "status --json",
+        "status --table",
+        "status --listing",
+        "status --metrics",
+        "events",
+        "plan",
+    ] {
         let command = format!("web.cf {reading}");
         for user in ["alice", "bob"] {
             let ran = by(&machine, user, &command).succeeds();

@@ -143,3 +143,45 @@ fn completions_know_what_the_daemon_watches() {
     fs::write(machine.seen("/etc/ha.d/web.cf"), "nonsense\n").unwrap();
     machine.ldirectord("--complete web.cf drain 1").expect(0, "", "");
 }
+
+/// The value of the one sample that has all of these words.
+fn metric(text: &str, words: &[&str]) -> u64 {
+    let fits = |line: &&str| words.iter().all(|word| line.contains(word));
+    let mut lines = text.lines().filter(|line| !line.starts_with('#')).filter(fits);
+    let line = lines.next().unwrap_or_else(|| panic!("no {words:?} in {text}"));
+    assert_eq!(lines.next(), None, "{words:?}");
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn metrics_count_and_a_restart_keeps_them_and_a_stop_does_not() {
+    let machine = machine();
+    let metrics = || machine.ldirectord("web.cf status --metrics").succeeds().stdout;
+    let failed = ["ldirectord_real_server_checks_total", "127.0.0.4", "result=\"failed\""];
+    wait_for("checks to fail", || metric(&metrics(), &failed) >= 3);
+    let text = metrics();
+    let service = ["ldirectord_virtual_service_real_servers", "tcp:10.9.0.2:80", "\"down\""];
+    assert_eq!(metric(&text, &service), 2);
+    let cause = ["ldirectord_virtual_service_check_failures_total", "cause=\"refused\""];
+    assert!(metric(&text, &cause) >= 6, "{text}");
+    assert_eq!(metric(&text, &["ldirectord_up"]), 1);
+
+    let reloads = |result| metric(&metrics(), &["ldirectord_reloads_total", result]);
+    machine.ldirectord("web.cf reload --json").succeeds();
+    wait_for("a reload", || reloads("accepted") == 1);
+
+    let before = metric(&metrics(), &failed);
+    machine.ldirectord("--table memory web.cf restart").succeeds();
+    let text = metrics();
+    assert!(metric(&text, &failed) >= before, "{before}: {text}");
+    assert_eq!(metric(&text, &["ldirectord_reloads_total", "accepted"]), 1 + 1, "the restart's");
+    assert!(!machine.seen("/run/ldirectord-rs/web.cf.counters").exists());
+
+    machine.ldirectord("web.cf stop").succeeds();
+    let none = machine.ldirectord("web.cf status --metrics");
+    assert_eq!((none.status, metric(&none.stdout, &["ldirectord_up"])), (3, 0));
+    machine.ldirectord("--table memory web.cf start").succeeds();
+    assert!(metric(&metrics(), &failed) < before);
+    assert_eq!(reloads("accepted"), 0);
+    assert_ne!(machine.ldirectord("web.cf status --metrics --down").status, 0);
+}

@@ -107,7 +107,10 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-async fn made(kind: &'static str, work: impl FnOnce() -> Option<String> + Send + 'static) -> Response {
+async fn made(
+    kind: &'static str,
+    work: impl FnOnce() -> Option<String> + Send + 'static,
+) -> Response {
     match apart(work).await {
         Some(Some(page)) => text(kind, page),
         Some(None) => (StatusCode::NOT_FOUND, "no such thing\n").into_response(),
@@ -125,7 +128,7 @@ async fn whole_page(State(served): State<Served>) -> Response {
 
 async fn fragment(State(served): State<Served>, Path(name): Path<String>) -> Response {
     let snapshot = served.poller.snapshot();
-    made(HTML, move || page::fragment(&snapshot, &name).map(|it| it.into_string())).await
+    made(HTML, move || page::fragment(&snapshot, &name).map(Into::into)).await
 }
 
 async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
@@ -146,7 +149,8 @@ fn metrics_text(snapshot: &Snapshot, format: Format) -> String {
         let report = state.report.as_deref().filter(|_| state.error.is_none());
         Instance { name: &state.name, report }
     };
-    let instances: Vec<Instance<'_>> = snapshot.instances.iter().map(|it| instance(&**it)).collect();
+    let instances: Vec<Instance<'_>> =
+        snapshot.instances.iter().map(|it| instance(&**it)).collect();
     render(&instances, format)
 }
 
@@ -236,12 +240,13 @@ async fn serve_one(client: TcpStream, router: Router, permit: OwnedSemaphorePerm
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST).max_buf_size(HEAD).half_close(false);
     let follows = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&follows);
-    let router = router.layer(middleware::from_fn(move |request: axum::extract::Request, next: Next| {
-        if request.uri().path() == "/changes" {
-            seen.store(true, Ordering::Relaxed);
-        }
-        next.run(request)
-    }));
+    let router =
+        router.layer(middleware::from_fn(move |request: axum::extract::Request, next: Next| {
+            if request.uri().path() == "/changes" {
+                seen.store(true, Ordering::Relaxed);
+            }
+            next.run(request)
+        }));
     let connection = http.serve_connection(TokioIo::new(client), TowerToHyperService::new(router));
     tokio::pin!(connection);
     // However it ends, the client is gone.

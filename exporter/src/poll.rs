@@ -72,9 +72,8 @@ impl Poller {
     pub async fn fresh(&self, age: Duration, within: Duration) -> Arc<Snapshot> {
         let begun = Instant::now();
         let mut known = self.known.clone();
-        let is_fresh = |snapshot: &Arc<Snapshot>| {
-            snapshot.asked.is_some_and(|asked| asked + age >= begun)
-        };
+        let is_fresh =
+            |snapshot: &Arc<Snapshot>| snapshot.asked.is_some_and(|asked| asked + age >= begun);
         if is_fresh(&known.borrow()) {
             return self.snapshot();
         }
@@ -145,7 +144,8 @@ async fn watch_one(
     let mut state = InstanceState { name: name.clone(), ..InstanceState::default() };
     let mut last_full: Option<Instant> = None;
     loop {
-        let events = ask(&socket, &format!("events after={} since=0", tracker.after()), ANSWER).await;
+        let events =
+            ask(&socket, &format!("events after={} since=0", tracker.after()), ANSWER).await;
         let news = events.is_ok_and(|text| tracker.events(&text));
         let wanted = wants.has_changed().unwrap_or_default();
         wants.mark_unchanged();
@@ -214,7 +214,8 @@ fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {
 
 fn publish(shared: &Shared, instances: &BTreeMap<String, Known>) {
     // One that was not asked yet makes it `None`.
-    let asked = instances.values().map(|known| known.asked).min().unwrap_or_else(|| Some(Instant::now()));
+    let asked =
+        instances.values().map(|known| known.asked).min().unwrap_or_else(|| Some(Instant::now()));
     let known = instances.values().filter(|known| known.asked.is_some());
     let instances = known.map(|known| Arc::clone(&known.state)).collect();
     let snapshot = Snapshot { at: unix_now(), asked, instances };

@@ -161,7 +161,6 @@ impl Owner {
         };
         let line = "the reload was not confirmed; the configuration before is in force again";
         self.log(Level::Warn, line);
-        self.counters.refused_reloads += 1;
         self.event(What::Reload { accepted: false, text: "it was not confirmed".to_owned() });
         let taken_back = self.configuration.files.clone();
         // Of the same directory there may be a newer listing.
@@ -169,7 +168,7 @@ impl Owner {
             .filter(|it| Some(&it.directory) != self.maintenance.directory())
             .map(|it| Listing { order: self.maintenance.order(), ..it });
         self.reload(Loaded { configuration: before, maintenance }, now);
-        self.last_reload = Some((now.wall, Err("it was not confirmed".to_owned())));
+        self.reload_ended(Err("it was not confirmed".to_owned()), now);
         // Autoreload does not take the file again until it changes once more.
         self.effects.push(Effect::Rebase(taken_back));
     }
@@ -219,7 +218,7 @@ impl Owner {
                  given up, the previous configuration stays in force"
             );
             self.fault(line);
-            self.last_reload = Some((now.wall, Err("it did not end".to_owned())));
+            self.reload_ended(Err("it did not end".to_owned()), now);
             self.refuse_successor("the configuration cannot be read");
             self.load_again(now);
         }
@@ -256,9 +255,7 @@ impl Owner {
                 let maintenance = self.maintenance.listing();
                 let (before, words) = self.reload(loaded, now);
                 self.reloaded(&load.reloads, before, maintenance, &words, now);
-                self.last_reload = Some((now.wall, Ok(())));
-                self.counters.reloads += 1;
-                self.counters.accepted = unix(now.wall);
+                self.reload_ended(Ok(()), now);
                 None
             }
             Err(refused) => Some(refused),
@@ -269,9 +266,8 @@ impl Owner {
             self.log(Level::Error, "reload refused; keeping the previous configuration");
             self.refuse_successor(&first);
             self.refuse_all(&[], &load.reloads, &first);
-            self.counters.refused_reloads += 1;
             self.event(What::Reload { accepted: false, text: first.clone() });
-            self.last_reload = Some((now.wall, Err(first)));
+            self.reload_ended(Err(first), now);
             // It has been told about, so the watch need not.
             if let Some(found) = found {
                 self.effects.push(Effect::Rebase(*found));
@@ -282,6 +278,18 @@ impl Owner {
         } else if let Some(Successor { asker, .. }) = self.loads.successor.take() {
             self.begin_hand_over(asker, now);
         }
+    }
+
+    /// Remembers and counts how a reload has ended.
+    fn reload_ended(&mut self, result: Result<(), String>, now: Now) {
+        match &result {
+            Ok(()) => {
+                self.counters.reloads += 1;
+                self.counters.accepted = unix(now.wall);
+            }
+            Err(_) => self.counters.refused_reloads += 1,
+        }
+        self.last_reload = Some((now.wall, result));
     }
 
     fn planned(&mut self, askers: &[Asker], result: Result<Loaded, Refused>, now: Now) {

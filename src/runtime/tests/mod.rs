@@ -257,6 +257,11 @@ impl Bench {
         }
     }
 
+    /// Reloads that were accepted, and those that were not.
+    fn reloads(&self) -> (u64, u64) {
+        (self.owner.counters.reloads, self.owner.counters.refused_reloads)
+    }
+
     fn status(&mut self) -> StatusReport {
         match self.answer(Question::Status) {
             Answer::Status(report) => *report,

@@ -37,12 +37,14 @@ fn a_reading_that_does_not_end_is_given_up_and_its_late_answer_is_dropped() {
     let status = bench.status();
     assert_eq!(status.faults.unanswered_reloads, 1);
     assert_eq!(status.last_reload.and_then(|last| last.error).as_deref(), Some("it did not end"));
+    assert_eq!(bench.reloads(), (0, 1));
     let configuration = configuration(Model::default());
     let result = Box::new(Ok(Loaded { configuration, maintenance: None }));
     bench.step(Input::Loaded { load: late, result });
     assert_eq!(services(&mut bench), 1, "the late answer");
     bench.loaded(one(VirtualService { scheduler: "rr".to_owned(), ..service() }));
     assert_eq!(bench.status().services[0].scheduler, "rr");
+    assert_eq!(bench.reloads(), (1, 1));
 }
 
 #[test]
@@ -110,6 +112,7 @@ fn a_refused_file_changes_nothing_and_is_told_about_once() {
     assert_eq!(services(&mut bench), 1);
     let last = bench.status().last_reload.expect("a reload");
     assert_eq!(last.error.as_deref(), Some("line 1: no"));
+    assert_eq!(bench.reloads(), (0, 1));
 }
 
 #[test]

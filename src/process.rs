@@ -15,7 +15,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -309,11 +309,8 @@ impl Identity {
     }
 
     fn look(pid: u32) -> Option<(Self, bool)> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name stands in parentheses and may have any character in it.
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        let lives = !matches!(fields.next()?, "Z" | "X");
-        Some((Self { pid, started: fields.nth(18)?.parse().ok()? }, lives))
+        let stat = Stat::read(pid)?;
+        Some((Self { pid, started: stat.number(22)? }, !stat.has_ended()))
     }
 
     /// Waits until a process that was started by [`spawn`] of an earlier process has ended; ends its
@@ -349,6 +346,42 @@ pub fn close_inherited() {
     for number in numbers {
         // The directory's own is closed already.
         let _ = nix::unistd::close(number);
+    }
+}
+
+/// A process's line in /proc; fields have their numbers of proc_pid_stat(5).
+#[derive(Debug, Clone)]
+pub(crate) struct Stat(String);
+
+impl Stat {
+    /// The line of the process that has this number; `None` if there is none.
+    pub(crate) fn read(pid: u32) -> Option<Self> {
+        let mut bytes = Vec::new();
+        let file = File::open(format!("/proc/{pid}/stat")).ok()?;
+        file.take(16 * 1024).read_to_end(&mut bytes).ok()?;
+        Some(Self::from(&*String::from_utf8_lossy(&bytes)))
+    }
+
+    /// A field behind the program's name.
+    fn field(&self, number: usize) -> Option<&str> {
+        // The name stands in parentheses and may have any character in it.
+        self.0.rsplit_once(')')?.1.split_ascii_whitespace().nth(number.checked_sub(3)?)
+    }
+
+    /// A field that is a number.
+    pub(crate) fn number(&self, number: usize) -> Option<u64> {
+        self.field(number)?.parse().ok()
+    }
+
+    /// Whether it has ended, and is at most still to be reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.field(3), Some("Z" | "X"))
+    }
+}
+
+impl From<&str> for Stat {
+    fn from(line: &str) -> Self {
+        Self(line.to_owned())
     }
 }
 

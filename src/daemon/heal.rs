@@ -8,6 +8,7 @@ use super::pid_file::PidFile;
 use super::serve::own_program;
 use crate::model::ServiceAddress;
 use crate::private_file;
+use crate::process::Stat;
 use crate::status::Faults;
 use nix::sys::signal::SigSet;
 use nix::sys::wait::waitpid;
@@ -183,8 +184,7 @@ pub(super) fn take_over_children() {
 }
 
 fn parent(number: i32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    Stat::read(u32::try_from(number).ok()?)?.number(4)?.try_into().ok()
 }
 
 /// Since the boot, by a clock that nobody sets.

@@ -1,5 +1,6 @@
 //! Other processes: a handle that cannot slip to another one, and what an original looks like.
 
+use crate::process::Stat;
 use crate::wait::{moment_after, ready};
 use nix::poll::PollFlags;
 use rustix::io::Errno;
@@ -104,28 +105,20 @@ const NO_MARK: Duration = Duration::from_millis(20);
 /// Whether the kernel says that the process is ending: it is a zombie, it exits, or it has a `KILL` that
 /// it has not come to yet (proc_pid_stat(5), proc_pid_status(5)).
 fn is_marked_dying(pid: u32) -> bool {
-    let read = |name: &str| {
-        let mut bytes = Vec::new();
-        let file = File::open(format!("/proc/{pid}/{name}"));
-        let read = file.and_then(|file| file.take(16 * 1024).read_to_end(&mut bytes));
-        read.ok().map(|_| String::from_utf8_lossy(&bytes).into_owned())
-    };
-    match (read("stat"), read("status")) {
-        (Some(stat), Some(status)) => is_exiting(&stat) || has_kill(&status),
+    let mut status = Vec::new();
+    let file = File::open(format!("/proc/{pid}/status"));
+    let read = file.and_then(|file| file.take(16 * 1024).read_to_end(&mut status));
+    match (Stat::read(pid), read) {
+        (Some(stat), Ok(_)) => is_exiting(&stat) || has_kill(&String::from_utf8_lossy(&status)),
         // It has no entry any more. Where there is no /proc at all, nothing is said against its life.
         _ => File::open("/proc/self/stat").is_ok(),
     }
 }
 
-fn is_exiting(stat: &str) -> bool {
+fn is_exiting(stat: &Stat) -> bool {
     /// PF_EXITING
     const EXITING: u64 = 0x4;
-    // The name before it is in parentheses, and may have some of its own.
-    let Some((_, fields)) = stat.rsplit_once(')') else { return false };
-    let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next().unwrap_or_default();
-    let flags: u64 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
-    matches!(state, "Z" | "X") || flags & EXITING != 0
+    stat.has_ended() || stat.number(9).is_some_and(|flags| flags & EXITING != 0)
 }
 
 fn has_kill(status: &str) -> bool {
@@ -195,9 +188,9 @@ mod tests {
 
     #[test]
     fn marks_of_dying() {
-        assert!(!is_exiting("7 (a) b) S 1 7 7 0 -1 4194560 0"));
-        assert!(is_exiting("7 (a) b) R 1 7 7 0 -1 4194564 0"));
-        assert!(is_exiting("7 (ldirectord) Z 1 7 7 0 -1 4194560 0"));
+        assert!(!is_exiting(&Stat::from("7 (a) b) S 1 7 7 0 -1 4194560 0")));
+        assert!(is_exiting(&Stat::from("7 (a) b) R 1 7 7 0 -1 4194564 0")));
+        assert!(is_exiting(&Stat::from("7 (ldirectord) Z 1 7 7 0 -1 4194560 0")));
         assert!(has_kill("Name:\tx\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n"));
         assert!(!has_kill("SigPnd:\t0000000000004000\nShdPnd:\t0000000000000001\n"));
     }

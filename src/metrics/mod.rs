@@ -9,6 +9,7 @@ mod text;
 pub use counters::{Counters, Histogram, HookCounters, ServerCounters, ServiceCounters};
 pub use text::{Format, Instance, render};
 
+use crate::process::Stat;
 use crate::status::StatusReport;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -67,23 +68,18 @@ pub struct Process {
 impl Process {
     /// Reads it from /proc (proc_pid_stat(5)); `None` if there is no such process.
     pub fn read(name: &str, pid: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = Stat::read(pid)?;
         let open_files = fs::read_dir(format!("/proc/{pid}/fd")).ok();
         let open_files = open_files.and_then(|it| u64::try_from(it.count()).ok());
-        Some(Self { open_files, ..Self::parse(name, &stat, ticks(), page_size())? })
+        Some(Self { open_files, ..Self::of(name, &stat, ticks(), page_size())? })
     }
 
-    fn parse(name: &str, stat: &str, ticks: u64, page: u64) -> Option<Self> {
-        // The name of the program, in parentheses, may have blanks and parentheses itself.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-        // The first of them is field 3 of the manual.
-        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-        let ticks_used = field(14)?.saturating_add(field(15)?);
+    fn of(name: &str, stat: &Stat, ticks: u64, page: u64) -> Option<Self> {
         Some(Self {
             name: name.to_owned(),
-            threads: field(20)?,
-            cpu_ms: ticks_used.saturating_mul(1000) / ticks,
-            resident_bytes: field(24)?.saturating_mul(page),
+            threads: stat.number(20)?,
+            cpu_ms: stat.number(14)?.saturating_add(stat.number(15)?).saturating_mul(1000) / ticks,
+            resident_bytes: stat.number(24)?.saturating_mul(page),
             open_files: None,
         })
     }
@@ -109,11 +105,11 @@ mod tests {
     #[test]
     fn a_process_is_read_whatever_its_program_is_called() {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 250 50 0 0 20 0 12 0 99 1000 25 0";
-        let process = Process::parse("prober", stat, 100, 4096).expect("all fields");
+        let process = Process::of("prober", &stat.into(), 100, 4096).expect("all fields");
         assert_eq!((process.threads, process.cpu_ms), (12, 3000));
         assert_eq!(process.resident_bytes, 25 * 4096);
-        assert_eq!(Process::parse("prober", "7 (a) S 1", 100, 4096), None);
-        assert_eq!(Process::parse("prober", "", 100, 4096), None);
+        assert_eq!(Process::of("prober", &"7 (a) S 1".into(), 100, 4096), None);
+        assert_eq!(Process::of("prober", &"".into(), 100, 4096), None);
     }
 
     #[test]

@@ -55,12 +55,8 @@ async function refresh() {
       look();
     } else {
       for (const id of [...seen]) {
-        const before = document.getElementById(id);
-        const after = before && await part("service/" + id.slice("service-".length));
-        if (after && before.outerHTML !== after.outerHTML) {
-          before.replaceWith(after);
-          sight.observe(after);
-        }
+        const after = await replace("service/" + id.slice("service-".length));
+        if (after.isConnected) sight.observe(after);
       }
     }
     filter();

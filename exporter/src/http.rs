@@ -144,13 +144,14 @@ async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
 
 /// An answer that a daemon gave before it fell silent is no metric any more.
 fn metrics_text(snapshot: &Snapshot, format: Format) -> String {
-    let instance = |state| -> Instance<'_> {
-        let state: &crate::state::InstanceState = state;
-        let report = state.report.as_deref().filter(|_| state.error.is_none());
-        Instance { name: &state.name, report }
-    };
-    let instances: Vec<Instance<'_>> =
-        snapshot.instances.iter().map(|it| instance(&**it)).collect();
+    let instances: Vec<Instance<'_>> = snapshot
+        .instances
+        .iter()
+        .map(|state| {
+            let report = state.report.as_deref().filter(|_| state.error.is_none());
+            Instance { name: &state.name, report }
+        })
+        .collect();
     render(&instances, format)
 }
 

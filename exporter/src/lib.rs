@@ -9,7 +9,7 @@
 //! * [`client`]: one question to one daemon. [`poll`]: asks all, over and over; [`history`]: the last hour.
 //! * [`state`]: what is known of each instance, as plain data.
 //! * [`page`]: the page, from that data; pure. [`http`]: serves it, and bounds what clients may cost.
-//! * [`cli`]: arguments. `samples`: made reports.
+//! * [`cli`] reads the arguments.
 
 pub mod cli;
 pub mod client;
@@ -17,6 +17,6 @@ pub mod history;
 pub mod http;
 pub mod page;
 pub mod poll;
-#[doc(hidden)]
-pub mod samples;
+#[cfg(test)]
+mod samples;
 pub mod state;

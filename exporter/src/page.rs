@@ -5,7 +5,7 @@
 
 use crate::state::{HISTORY, History, InstanceState, Snapshot};
 use ldirectord::status::{
-    OverrideStatus, ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime, age,
+    OverrideStatus, ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime, age, counted,
 };
 use maud::{DOCTYPE, Markup, html};
 use std::cmp::Reverse;
@@ -89,7 +89,7 @@ fn shape(snapshot: &Snapshot) -> String {
 fn summary(snapshot: &Snapshot) -> Markup {
     let servers = || places(snapshot).flat_map(|place| &place.service.servers);
     let down = servers().filter(|server| server.state == ServerState::Down).count();
-    let without = places(snapshot).filter(|place| place.service.up() == 0).count();
+    let without = places(snapshot).filter(|place| serving(place.service) == 0).count();
     html! {
         p #summary data-shape=(shape(snapshot)) {
             (counted(snapshot.instances.len(), "daemon")) ", "
@@ -104,9 +104,11 @@ fn summary(snapshot: &Snapshot) -> Markup {
 }
 
 fn trouble(snapshot: &Snapshot) -> Markup {
-    let mut services: Vec<Place<'_>> =
-        places(snapshot).filter(|place| !reasons(place.service).is_empty()).collect();
-    services.sort_by_key(|place| Reverse(place.service.trouble()));
+    let mut services: Vec<(Place<'_>, Vec<String>)> = places(snapshot)
+        .map(|place| (place, reasons(place.service)))
+        .filter(|(_, reasons)| !reasons.is_empty())
+        .collect();
+    services.sort_by_key(|(place, _)| Reverse(place.service.trouble()));
     let daemons: Vec<(&InstanceState, Vec<String>)> = snapshot
         .instances
         .iter()
@@ -129,10 +131,10 @@ fn trouble(snapshot: &Snapshot) -> Markup {
                     ul { @for reason in reasons { li { (reason) } } }
                 }
             }
-            @for place in &services {
-                div.service.(colour(place.service)) {
+            @for (place, reasons) in &services {
+                div.service.(colour(place.service, reasons)) {
                     h3 { (place.service.id()) " " span.faint { (place.instance.name) } }
-                    ul { @for reason in reasons(place.service) { li { (reason) } } }
+                    ul { @for reason in reasons { li { (reason) } } }
                     @let odd = place.service.servers.iter().filter(|server| is_odd(server));
                     (table(place, odd, snapshot.at))
                 }
@@ -184,17 +186,22 @@ fn report_reasons(report: &StatusReport, now: UnixTime) -> Vec<String> {
     reasons
 }
 
+/// Real servers that pass their checks, or have none.
+fn serving(service: &ServiceStatus) -> usize {
+    let off = service.servers.iter().filter(|server| server.state == ServerState::Off).count();
+    service.up() + off
+}
+
 /// What is wrong with a service, or not as configured.
 fn reasons(service: &ServiceStatus) -> Vec<String> {
     let mut reasons = Vec::new();
-    let (up, all) = (service.up(), service.servers.len());
-    let off = service.servers.iter().filter(|it| it.state == ServerState::Off).count();
-    if up == 0 && off == 0 {
+    let (up, all) = (serving(service), service.servers.len());
+    if up == 0 {
         reasons.push(format!("NO REAL SERVER is up, of {all}"));
     } else if service.is_weightless() {
         reasons.push("NOBODY SERVES: all that are up have weight 0".to_owned());
-    } else if up + off < all {
-        reasons.push(format!("{} of {all} up", up + off));
+    } else if up < all {
+        reasons.push(format!("{up} of {all} up"));
     }
     if let Some(fallback) = service.fallback.as_ref().filter(|fallback| fallback.on) {
         reasons.push(format!("FALLBACK {} is in service", fallback.address));
@@ -219,15 +226,14 @@ fn reasons(service: &ServiceStatus) -> Vec<String> {
 fn is_odd(server: &ServerStatus) -> bool {
     !matches!(server.state, ServerState::Up | ServerState::Off)
         || server.operator.is_some()
-        || server.weight_wanted != server.weight_listed
+        || server.weights().1.is_some()
         || server.failures > 0
 }
 
-fn colour(service: &ServiceStatus) -> &'static str {
+fn colour(service: &ServiceStatus, reasons: &[String]) -> &'static str {
     match service.trouble() {
-        0 => "good",
-        1 => "notice",
-        _ if reasons(service).is_empty() => "good",
+        _ if reasons.is_empty() => "good",
+        0 | 1 => "notice",
         _ => "bad",
     }
 }
@@ -243,7 +249,7 @@ fn all(snapshot: &Snapshot) -> Markup {
 fn service(place: &Place<'_>, now: UnixTime) -> Markup {
     let Place { number, instance, service } = *place;
     html! {
-        section.service.(colour(service)) id={ "service-" (number) } {
+        section.service.(colour(service, &reasons(service))) id={ "service-" (number) } {
             h3 { (service.id()) " " span.faint { (service.scheduler) ", " (instance.name) } }
             (table(place, service.servers.iter(), now))
         }
@@ -317,11 +323,10 @@ fn state(server: &ServerStatus) -> (&'static str, &'static str) {
 }
 
 fn weight(server: &ServerStatus) -> String {
-    let word = |weight: Option<u32>| weight.map_or_else(|| "-".to_owned(), |it| it.to_string());
-    if server.weight_listed == server.weight_wanted {
-        return word(server.weight_listed);
+    match server.weights() {
+        (listed, None) => listed,
+        (listed, Some(wanted)) => format!("{listed} not {wanted}"),
     }
-    format!("{} not {}", word(server.weight_listed), word(server.weight_wanted))
 }
 
 fn said(operator: &OverrideStatus, now: UnixTime) -> String {
@@ -348,7 +353,7 @@ fn strip(history: &History, now: UnixTime) -> Markup {
     html! {
         svg viewBox="0 0 360 20" preserveAspectRatio="none" role="img" aria-label=(spoken(history, now)) {
             @for (part, end) in history.parts.iter().zip(ends) {
-                rect.(word(part.state)) x=(x(part.since)) y="14" height="6"
+                rect.(part.state.word()) x=(x(part.since)) y="14" height="6"
                     width=((x(end) - x(part.since)).max(1)) {}
             }
             @for &at in &history.soft_failures { rect.soft x=(x(at)) y="17" width="1" height="3" {} }
@@ -361,7 +366,7 @@ fn strip(history: &History, now: UnixTime) -> Markup {
 fn spoken(history: &History, now: UnixTime) -> String {
     let changes =
         history.parts.iter().filter(|part| part.since > now.saturating_sub(HISTORY)).count();
-    let last = history.parts.last().map_or("unknown", |part| word(part.state));
+    let last = history.parts.last().map_or("unknown", |part| part.state.word());
     format!(
         "the last hour: now {last}, {}, {}",
         counted(changes, "change"),
@@ -369,22 +374,8 @@ fn spoken(history: &History, now: UnixTime) -> String {
     )
 }
 
-fn word(state: ServerState) -> &'static str {
-    match state {
-        ServerState::Up => "up",
-        ServerState::Down => "down",
-        ServerState::Maintenance => "maintenance",
-        ServerState::Off => "off",
-        ServerState::Unknown => "unknown",
-    }
-}
-
 fn milliseconds(micros: u64) -> String {
     format!("{}.{}", micros / 1000, micros / 100 % 10)
-}
-
-fn counted(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -439,6 +430,15 @@ mod tests {
         assert!(page.contains(words), "{page}");
         let none = super::page(&Snapshot::default()).into_string();
         assert!(none.contains("No daemon of ldirectord runs on this machine."), "{none}");
+    }
+
+    #[test]
+    fn a_service_whose_servers_are_not_checked_is_well() {
+        let mut report = samples::report(1, 1);
+        report.status.services[0].servers[0].state = ServerState::Off;
+        let page = page(&snapshot(report, None)).into_string();
+        assert!(page.contains("Nothing: every service is as configured."), "{page}");
+        assert!(!page.contains("without a real server"), "{page}");
     }
 
     #[test]

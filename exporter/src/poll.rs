@@ -4,7 +4,7 @@ use crate::client::{NoAnswer, ask};
 use crate::history::Tracker;
 use crate::state::{HISTORY, InstanceState, Snapshot};
 use ldirectord::metrics::{MetricsReport, VERSION};
-use ldirectord::status::UnixTime;
+use ldirectord::status::{UnixTime, unix};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -224,6 +224,5 @@ fn publish(shared: &Shared, instances: &BTreeMap<String, Known>) {
 
 /// Seconds since the epoch.
 pub(crate) fn unix_now() -> UnixTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixTime::try_from(since.as_secs()).unwrap_or(UnixTime::MAX)
+    unix(SystemTime::now())
 }

@@ -1,4 +1,4 @@
-//! Reports for tests and measurements.
+//! Reports for tests.
 
 use ldirectord::metrics::{Checks, Counters, MetricsReport, VERSION};
 use ldirectord::status::{
@@ -8,7 +8,7 @@ use ldirectord::status::{
 const NOW: UnixTime = 1_000_000;
 
 /// A report of so many services, each with so many real servers, all of them up.
-pub fn report(services: usize, servers: usize) -> MetricsReport {
+pub(crate) fn report(services: usize, servers: usize) -> MetricsReport {
     MetricsReport {
         version: VERSION,
         program: "1.0.0".into(),

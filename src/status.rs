@@ -14,13 +14,20 @@ mod watch;
 pub use filter::{Filter, address_word};
 pub use page::{Colours, printable};
 pub use plan::{HookPlan, PlanChange, PlanReport, ServicePlan, render_plan};
-pub use table::{age, render_table};
+pub use table::{age, counted, render_table};
 pub use watch::{Scroll, Size, Watch};
 
 use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
 
 /// A moment: seconds since 1970-01-01 00:00:00 UTC.
 pub type UnixTime = i64;
+
+/// A moment of the clock on the wall; one before 1970 is 0.
+pub fn unix(at: SystemTime) -> UnixTime {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixTime::try_from(since.as_secs()).unwrap_or(UnixTime::MAX)
+}
 
 /// The state of one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +124,21 @@ pub enum Phase {
     Reloading,
     /// The services are being purged.
     Stopping,
+}
+
+impl Phase {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Running, Self::Reloading, Self::Stopping];
+
+    /// Its word, in JSON as well.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Reloading => "reloading",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// The result of a reload.
@@ -295,6 +317,14 @@ impl ServerStatus {
         self.operator.as_ref().is_some_and(|said| said.weight == Some(0))
     }
 
+    /// The weight that the table lists, in a word, and the one that it should, if that is another. `None`
+    /// if it lists what it should, or may.
+    pub fn weights(&self) -> (String, Option<String>) {
+        let listed = self.weight_listed.map_or_else(|| "-".to_owned(), |it| it.to_string());
+        let other = self.weight_wanted.filter(|_| self.weight_wanted != self.weight_listed);
+        (listed, other.map(|wanted| wanted.to_string()))
+    }
+
     /// Whether somebody who says `word` may mean this server: its address with or without its port.
     pub fn is_called(&self, word: &str) -> bool {
         let Some((ip, _)) = self.address.rsplit_once(':') else { return false };
@@ -316,4 +346,20 @@ pub enum ServerState {
     Unknown,
     /// It passes its checks.
     Up,
+}
+
+impl ServerState {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Up, Self::Down, Self::Maintenance, Self::Unknown, Self::Off];
+
+    /// Its word, in JSON as well.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Maintenance => "maintenance",
+            Self::Off => "off",
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+        }
+    }
 }

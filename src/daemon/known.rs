@@ -53,13 +53,10 @@ fn asked(target: &Target, paths: &Paths) -> Option<Vec<Service>> {
 }
 
 fn state(server: &ServerStatus) -> &'static str {
-    match server.state {
-        ServerState::Up if server.is_drained() => "drained",
-        ServerState::Up => "up",
-        ServerState::Down => "down",
-        ServerState::Maintenance => "maintenance",
-        ServerState::Off => "off",
-        ServerState::Unknown => "unknown",
+    if server.is_drained() && server.state == ServerState::Up {
+        "drained"
+    } else {
+        server.state.word()
     }
 }
 

@@ -5,7 +5,7 @@ use super::request::Request;
 use super::{terminal, watch_status};
 use crate::cli::{ExitStatus, StatusForm, StatusView};
 use crate::metrics::{Format, Instance, MetricsReport, render};
-use crate::status::{StatusReport, UnixTime, render_table};
+use crate::status::{StatusReport, UnixTime, render_table, unix};
 use std::io::{self, Write};
 use std::time::SystemTime;
 
@@ -118,8 +118,7 @@ fn missing(misses: &[String]) -> ExitStatus {
 
 /// Seconds since the epoch.
 pub(super) fn unix_now() -> UnixTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    unix(SystemTime::now())
 }
 
 /// On standard output.

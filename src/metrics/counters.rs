@@ -167,10 +167,10 @@ impl Counters {
     }
 
     /// Forgets what is no longer configured, and has an entry for what is.
-    pub fn keep<'a, S>(&mut self, services: impl Iterator<Item = (ServiceAddress, S)>)
-    where
-        S: Iterator<Item = DestinationAddress> + 'a,
-    {
+    pub fn keep(
+        &mut self,
+        services: impl Iterator<Item = (ServiceAddress, impl Iterator<Item = DestinationAddress>)>,
+    ) {
         let mut before = std::mem::take(&mut self.services);
         for (address, servers) in services {
             let mut service = before.remove(&address).unwrap_or_default();

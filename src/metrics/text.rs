@@ -113,7 +113,7 @@ impl<'a> ServiceSource<'a> {
                 "{before},service=\"{service}\",local_address=\"{}\",local_port=\"{}\",local_mark=\"\",proto=\"{}\"",
                 address.ip(),
                 address.port(),
-                address_protocol(status),
+                status.protocol.to_ascii_uppercase(),
             ),
             ServiceAddress::Fwmark { mark, .. } => format!(
                 "{before},service=\"{service}\",local_address=\"\",local_port=\"0\",local_mark=\"{mark:08X}\",proto=\"FWM\"",
@@ -138,10 +138,6 @@ impl<'a> ServiceSource<'a> {
             .collect();
         Self { labels, status, counters, servers }
     }
-}
-
-fn address_protocol(status: &ServiceStatus) -> String {
-    status.protocol.to_ascii_uppercase()
 }
 
 /// A label's value.
@@ -667,12 +663,14 @@ impl Page {
             "ldirectord_real_server_checks_total",
             "Checks by their result.",
             sources,
+            "result",
             |it| [("passed", it.passed), ("failed", it.failed), ("unable", it.unable)],
         );
         self.counted(
             "ldirectord_real_server_transitions_total",
             "Changes of the real server's state, by the new one.",
             sources,
+            "to",
             |it| [("up", it.came_up), ("down", it.went_down), ("maintenance", it.into_maintenance)],
         );
         self.each_server(
@@ -695,15 +693,15 @@ impl Page {
         );
     }
 
-    /// A counter of each real server by result. One that is 0 has a sample as well: a rate needs it.
+    /// A counter of each real server by what this label says. One that is 0 has a sample as well: a rate needs it.
     fn counted(
         &mut self,
         name: &str,
         help: &str,
         sources: &[Source<'_>],
+        label: &str,
         values: impl Fn(&ServerCounters) -> [(&'static str, u64); 3],
     ) {
-        let label = if name.contains("transitions") { "to" } else { "result" };
         self.family(name, Kind::Counter, help);
         let services = sources.iter().flat_map(|source| &source.services);
         for server in services.flat_map(|service| &service.servers) {
@@ -721,27 +719,16 @@ fn seconds(count: u64, parts: u64) -> f64 {
 }
 
 fn phases(report: &MetricsReport) -> Vec<(String, u8)> {
-    let phases = [
-        (Phase::Starting, "starting"),
-        (Phase::Running, "running"),
-        (Phase::Reloading, "reloading"),
-        (Phase::Stopping, "stopping"),
-    ];
-    let of = |(phase, word)| (format!("phase=\"{word}\""), u8::from(report.status.phase == phase));
-    phases.into_iter().map(of).collect()
+    let of = |phase: Phase| {
+        (format!("phase=\"{}\"", phase.word()), u8::from(report.status.phase == phase))
+    };
+    Phase::ALL.into_iter().map(of).collect()
 }
 
 fn states(service: &ServiceStatus) -> Vec<(String, usize)> {
-    let states = [
-        (ServerState::Up, "up"),
-        (ServerState::Down, "down"),
-        (ServerState::Maintenance, "maintenance"),
-        (ServerState::Unknown, "unknown"),
-        (ServerState::Off, "off"),
-    ];
     let count = |state| service.servers.iter().filter(|server| server.state == state).count();
-    let of = |(state, word)| (format!("state=\"{word}\""), count(state));
-    states.into_iter().map(of).collect()
+    let of = |state: ServerState| (format!("state=\"{}\"", state.word()), count(state));
+    ServerState::ALL.into_iter().map(of).collect()
 }
 
 fn hooks<'a>(service: &ServiceSource<'a>) -> Vec<(&'static str, &'a HookCounters)> {

@@ -106,7 +106,7 @@ impl Owner {
                 self.end(End::Signal(signal));
             }
             How::HandOver(asker) => {
-                self.effects.push(Effect::Leave(Box::new(self.counters.clone())));
+                self.effects.push(Effect::Leave(Box::new(std::mem::take(&mut self.counters))));
                 self.effects.push(Effect::Answer(asker, Answer::HandOver(Ok(()))));
                 self.end(End::HandedOver);
             }

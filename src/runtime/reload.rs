@@ -4,13 +4,13 @@
 use super::effect::{Answer, Effect};
 use super::input::{Asker, Listing, Loaded, Now, Refused};
 use super::maintenance::Heard;
-use super::report::unix;
 use super::setup::Configuration;
 use super::step::Owner;
 use crate::dataplane::Stage;
 use crate::director::{Action, ServiceState, WantedService};
 use crate::event::What;
 use crate::model::{ServiceAddress, Status, VirtualService};
+use crate::status::unix;
 use log::Level;
 use std::collections::HashMap;
 use std::path::PathBuf;

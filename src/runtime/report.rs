@@ -8,7 +8,7 @@ use crate::director::{Director, Health, Override, ServiceState, Want, WantedDest
 use crate::model::{CheckMethod, DestinationAddress, Fallback, Status};
 use crate::status::{
     FallbackServerStatus, FallbackStatus, HookRun, HookStatus, OverrideStatus, Phase, ReloadStatus,
-    ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime,
+    ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime, unix,
 };
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
 use std::collections::HashMap;
@@ -74,10 +74,6 @@ impl Now {
         let passed = self.instant.saturating_duration_since(at);
         self.wall.checked_sub(passed).map_or(0, unix)
     }
-}
-
-pub(super) fn unix(at: SystemTime) -> UnixTime {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as UnixTime)
 }
 
 fn service_status(

@@ -26,6 +26,7 @@ use crate::hook::{HookEvent, HookJob, HookReport, HookResult, Hooks, Memory, Ord
 use crate::metrics::{self, Counters, MetricsReport};
 use crate::model::{CheckMethod, CheckPlan, Model, ServiceAddress, Status, Step, VirtualService};
 use crate::prober::Run;
+use crate::status::unix;
 use log::Level;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -160,7 +161,7 @@ impl Owner {
             loads: Loads::default(),
             ending: None,
             faults,
-            counters: Counters { accepted: report::unix(now.wall), ..counters },
+            counters: Counters { accepted: unix(now.wall), ..counters },
             unanswered: BTreeSet::new(),
             blind: None,
             next_round: now.instant + round_interval(model),

@@ -102,11 +102,9 @@ fn cells(server: &ServerStatus, now: UnixTime) -> [Span; COLUMNS] {
 
 /// What the table lists, and what it should, if that is something else.
 fn weight(server: &ServerStatus) -> Span {
-    let word = |weight: Option<u32>| weight.map_or_else(|| "-".to_owned(), |w| w.to_string());
-    let (text, paint) = match (server.weight_listed, server.weight_wanted) {
-        (listed, wanted) if listed == wanted => (word(listed), Paint::Plain),
-        (listed, None) => (word(listed), Paint::Plain),
-        (listed, wanted) => (format!("{} not {}", word(listed), word(wanted)), Paint::Bad),
+    let (text, paint) = match server.weights() {
+        (listed, None) => (listed, Paint::Plain),
+        (listed, Some(wanted)) => (format!("{listed} not {wanted}"), Paint::Bad),
     };
     Span::new("weight", text, paint)
 }

@@ -51,16 +51,10 @@ pub(super) fn lines(
 }
 
 fn head(report: &StatusReport, width: usize, now: UnixTime) -> Vec<Line> {
-    let phase = match report.phase {
-        Phase::Starting => "starting",
-        Phase::Running => "running",
-        Phase::Reloading => "reloading",
-        Phase::Stopping => "stopping",
-    };
     let paint = if report.phase == Phase::Running { Paint::Plain } else { Paint::Notice };
     let spans = vec![
         Span::loose(format!("{}: ", report.config), Paint::Plain),
-        Span::new("phase", phase, paint),
+        Span::new("phase", report.phase.word(), paint),
         Span::loose(format!(" for {}, ", age(report.since, now)), Paint::Plain),
         Span::new("pid", format!("pid {}", report.pid), Paint::Plain),
         Span::loose(format!(", {} table", report.table), Paint::Plain),
@@ -246,7 +240,7 @@ pub fn age(at: UnixTime, now: UnixTime) -> String {
 }
 
 /// A number of things: `1 service`, `2 services`.
-fn counted(number: usize, thing: &str) -> String {
+pub fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -3,7 +3,7 @@
 use super::director::{Director, PATIENCE, wait_for};
 use super::server::{Connection, Server, who_answers};
 use super::world::World;
-use super::{Test, seen, tests};
+use super::{SEEN, Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_drained_server_keeps_its_connections_and_gets_no_new_ones,
@@ -11,7 +11,7 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 const CONFIG: &str = "checkinterval=1
-checktimeout=1
+checktimeout=5
 virtual=10.9.0.1:80
     real=10.0.2.11:80 masq
     real=10.0.2.12:80 masq
@@ -55,7 +55,7 @@ fn a_drained_server_keeps_its_connections_and_gets_no_new_ones() {
     director.expect(&[DRAINED], PATIENCE);
     director.command("restart");
     director.reload(&format!("{CONFIG}    comment=x"));
-    wait_for("the reload", seen(), || {
+    wait_for("the reload", SEEN, || {
         (director.logged("reload: ") > 0).then_some(()).ok_or_else(|| director.story())
     });
     assert_eq!(director.table(), [DRAINED], "{}", director.story());
@@ -65,7 +65,7 @@ fn a_drained_server_keeps_its_connections_and_gets_no_new_ones() {
     assert_eq!(server["override"]["what"], "drain");
     assert!(server["active"].as_u64() >= Some(1), "{server}");
     director.command("enable 10.0.2.11");
-    director.expect(&[BOTH], seen());
+    director.expect(&[BOTH], SEEN);
     assert_eq!(who_answers(&world, "10.9.0.1:80", 6), "rs1 rs2");
     director.command("weight 10.0.2.12 7");
     let heavy = "tcp 10.9.0.1:80 rr -> 10.0.2.11:80 masq 1, 10.0.2.12:80 masq 7";
@@ -94,5 +94,5 @@ fn a_disabled_service_and_a_plan_say_what_is_lost() {
     director.command("disable 10.9.0.1:80");
     assert_eq!(director.table(), ["tcp 10.9.0.1:80 rr ->"], "{}", director.story());
     director.command("enable 10.9.0.1:80");
-    director.expect(&[BOTH], seen());
+    director.expect(&[BOTH], SEEN);
 }

@@ -4,7 +4,7 @@
 use super::director::{Director, PATIENCE, wait_for};
 use super::server::{Connection, Server, answer_datagrams, who_answers, who_answers_datagrams};
 use super::world::World;
-use super::{Test, seen, tests};
+use super::{SEEN, SEVERAL_CHECKS, Test, tests};
 use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -60,12 +60,12 @@ fn follow_the_servers(name: &str, quiescent: &str) {
     // Both ports with the mark are one service.
     assert_eq!(who_answers(&world, "10.9.0.4:81", 6), "rs1 rs2 rs3");
     drop(rs2);
-    reach([Some(1), dead, Some(1), None], "rs1 rs3", seen());
+    reach([Some(1), dead, Some(1), None], "rs1 rs3", SEEN);
     drop(rs1);
     drop(rs3);
-    reach([dead, dead, dead, Some(1)], "rs4", seen());
+    reach([dead, dead, dead, Some(1)], "rs4", SEEN);
     let _rs3 = listen(&world, "rs3");
-    reach([dead, dead, Some(1), None], "rs3", seen());
+    reach([dead, dead, Some(1), None], "rs3", SEEN);
     director.stop();
     assert_eq!(director.table(), Vec::<String>::new());
 }
@@ -75,7 +75,7 @@ fn listen(world: &World, server: &'static str) -> Server {
 }
 
 fn config(quiescent: &str) -> String {
-    let mut text = format!("checkinterval=1\nchecktimeout=1\nquiescent={quiescent}\n");
+    let mut text = format!("checkinterval=1\nchecktimeout=5\nquiescent={quiescent}\n");
     for (service, forwarding, v6, address) in SERVICES {
         let six = if v6 { "6" } else { "" };
         let virtual_address = if service.starts_with("fwm") { "7" } else { address };
@@ -115,7 +115,7 @@ fn several_fallbacks_share_the_connections_by_their_weights() {
     let config = |last: &str| {
         format!(
             "checkinterval=1
-checktimeout=1
+checktimeout=5
 fallback=10.0.2.12:80 masq
 virtual=10.9.0.1:80
     real=10.0.2.11:80 masq
@@ -131,7 +131,7 @@ virtual=10.9.0.1:80
     let director = Director::start(&world, &config("masq"));
     director.expect(&[up], PATIENCE);
     drop(rs1);
-    director.expect(&[both], seen());
+    director.expect(&[both], SEEN);
     let mut open: Vec<Connection> = (0..8)
         .map(|_| Connection::open(&world, "client", "10.9.0.1:80").expect("connected"))
         .collect();
@@ -161,14 +161,14 @@ virtual=10.9.0.1:80
     director.kill();
     director.command("start");
     director.pid();
-    director.stays(&[more], seen());
+    director.stays(&[more], SEVERAL_CHECKS);
     assert_eq!(touched(&director), before, "{}", director.story());
     for (open, name) in open.iter_mut().zip(&names) {
         assert_eq!(open.who().as_ref(), Some(name), "{}", director.story());
     }
 
     let _rs1 = listen(&world, "rs1");
-    director.expect(&[up], seen());
+    director.expect(&[up], SEEN);
     director.stop();
     assert_eq!(director.table(), Vec::<String>::new());
 }
@@ -181,7 +181,7 @@ fn a_udp_service_follows_its_servers() {
     let director = Director::start(
         &world,
         "checkinterval=1
-checktimeout=1
+checktimeout=3
 virtual=10.9.0.1:5000
     real=10.0.2.11:5000 masq
     real=10.0.2.12:5000 masq
@@ -194,10 +194,10 @@ virtual=10.9.0.1:5000
     assert_eq!(who_answers_datagrams(&world, "10.9.0.1:5000", 6), "rs1 rs2");
     // A udp service is checked by ping.
     world.sysctl("rs1", "ipv4/icmp_echo_ignore_all", "1");
-    director.expect(&["udp 10.9.0.1:5000 rr -> 10.0.2.12:5000 masq 1"], seen() + seen());
+    director.expect(&["udp 10.9.0.1:5000 rr -> 10.0.2.12:5000 masq 1"], SEEN);
     assert_eq!(who_answers_datagrams(&world, "10.9.0.1:5000", 6), "rs2");
     world.sysctl("rs1", "ipv4/icmp_echo_ignore_all", "0");
-    director.expect(&[both], seen());
+    director.expect(&[both], SEEN);
     assert_eq!(who_answers_datagrams(&world, "10.9.0.1:5000", 6), "rs1 rs2");
 }
 
@@ -221,7 +221,7 @@ virtual=10.9.0.1:80
     drop(rs2);
     // Accepts by its backlog alone.
     let silent = world.inside("rs2", || std::net::TcpListener::bind("10.0.2.12:80").unwrap());
-    director.expect(&["tcp 10.9.0.1:80 rr -> 10.0.2.11:80 masq 1"], seen() + seen());
+    director.expect(&["tcp 10.9.0.1:80 rr -> 10.0.2.11:80 masq 1"], SEEN);
     drop(silent);
     let other = Server::named(&world, "rs2", "unexpected", "10.0.2.12:80");
     let wrong = other.accepted();
@@ -229,5 +229,5 @@ virtual=10.9.0.1:80
     director.stays(&["tcp 10.9.0.1:80 rr -> 10.0.2.11:80 masq 1"], Duration::from_millis(200));
     drop(other);
     let _rs2 = Server::start(&world, "rs2", "10.0.2.12:80");
-    director.expect(&[both], seen());
+    director.expect(&[both], SEEN);
 }

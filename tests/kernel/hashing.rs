@@ -3,13 +3,13 @@
 use super::director::{Director, PATIENCE};
 use super::server::{answer_datagrams, who_answers_datagram_from};
 use super::world::World;
-use super::{Test, seen, tests};
+use super::{SEEN, Test, tests};
 
 pub(crate) const TESTS: &[Test] =
     tests![a_director_that_starts_while_a_server_is_down_hashes_as_one_that_saw_it_die];
 
 const CONFIG: &str = "checkinterval=1
-checktimeout=1
+checktimeout=3
 quiescent=yes
 virtual=10.9.0.1:5000
     real=10.0.2.11:5000 masq 2
@@ -39,7 +39,7 @@ fn a_director_that_starts_while_a_server_is_down_hashes_as_one_that_saw_it_die()
     let director = Director::start(&world, CONFIG);
     director.expect(&[&THIRD_IS_DOWN.replace("masq 0", "masq 4")], PATIENCE);
     world.sysctl("rs3", "ipv4/icmp_echo_ignore_all", "1");
-    director.expect(&[THIRD_IS_DOWN], seen() + seen());
+    director.expect(&[THIRD_IS_DOWN], SEEN);
     let saw_it_die = map();
     for name in ["rs1", "rs2"] {
         assert!(saw_it_die.iter().any(|it| it == name), "{name} has its share: {saw_it_die:?}");

@@ -3,7 +3,7 @@
 use super::director::{Director, PATIENCE, ipvsadm, table, wait_for};
 use super::server::{Connection, Server};
 use super::world::World;
-use super::{Test, seen, tests};
+use super::{SEEN, SEVERAL_CHECKS, Test, tests};
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ const SERVERS: [(&str, &str); 3] =
     [("rs1", "10.0.2.11:80"), ("rs2", "10.0.2.12:80"), ("rs3", "10.0.2.13:80")];
 
 const CONFIG: &str = "checkinterval=1
-checktimeout=1
+checktimeout=5
 virtual=10.9.0.1:80
     real=10.0.2.11:80 masq
     real=10.0.2.12:80 masq
@@ -109,7 +109,7 @@ fn a_killed_daemon_leaves_its_table_and_the_next_takes_it_over_with_its_connecti
     assert_alive(&mut open, &director.story());
     assert_eq!(director.logged("Deleted") + director.logged("Purged"), logged);
     drop(servers);
-    director.expect(&["tcp 10.9.0.1:80 rr ->", FOREIGN], seen());
+    director.expect(&["tcp 10.9.0.1:80 rr ->", FOREIGN], SEEN);
 }
 
 fn a_restart_hands_the_table_over_with_its_connections() {
@@ -172,7 +172,7 @@ fn after_a_fault_the_same_process_goes_on_with_table_hooks_and_connections() {
     assert_eq!(calls().lines().count(), 2, "{}", calls());
     assert_eq!(director.logged("Purged virtual server (start): 10.9.0.1:81"), 1);
     servers.remove(0);
-    director.expect(&["tcp 10.9.0.1:80 rr -> 10.0.2.12:80 masq 1", FOREIGN], seen());
+    director.expect(&["tcp 10.9.0.1:80 rr -> 10.0.2.12:80 masq 1", FOREIGN], SEEN);
     director.stop();
     assert_eq!(table(&world), [FOREIGN]);
 }
@@ -180,7 +180,7 @@ fn after_a_fault_the_same_process_goes_on_with_table_hooks_and_connections() {
 fn a_prober_that_is_killed_ten_times_under_500_servers_changes_nothing() {
     /// Seconds. A check is as old at most and 2 s older, and what a loaded machine may add.
     const INTERVAL: i64 = 2;
-    let limit = INTERVAL + 2 + seen().as_secs().cast_signed();
+    let limit = INTERVAL + 2 + SEEN.as_secs().cast_signed();
     let mut highest = 0;
     let world = World::director("prober");
     // One socket for all of 127.0.0.0/8.
@@ -256,7 +256,7 @@ fn a_stop_purges_what_is_ours_or_leaves_it_as_cleanstop_says() {
     assert_alive(&mut open, "stopped");
     director.command("start");
     director.pid();
-    director.stays(&[OURS, FOREIGN], seen());
+    director.stays(&[OURS, FOREIGN], SEVERAL_CHECKS);
     assert_alive(&mut open, "started again");
 }
 
@@ -287,9 +287,9 @@ fn a_refused_reload_leaves_everything_as_it_is() {
     let mut open = connections(&world);
     director.configure("checkinterval=never\nvirtual=nonsense\n");
     director.signal("HUP");
-    director.stays(&[OURS, FOREIGN], seen());
+    director.stays(&[OURS, FOREIGN], SEVERAL_CHECKS);
     assert_alive(&mut open, &director.story());
     assert!(director.logged("Error") >= 1, "{}", director.story());
     servers.remove(0);
-    director.expect(&["tcp 10.9.0.1:80 rr -> 10.0.2.12:80 masq 1", FOREIGN], seen());
+    director.expect(&["tcp 10.9.0.1:80 rr -> 10.0.2.12:80 masq 1", FOREIGN], SEEN);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::director::{Director, PATIENCE, ipvsadm};
 use super::server::Server;
 use super::world::World;
-use super::{Test, seen, tests};
+use super::{SEEN, Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     what_an_operator_changes_is_left_alone_until_the_server_changes,
@@ -14,7 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 const CONFIG: &str = "checkinterval=1
-checktimeout=1
+checktimeout=5
 virtual=10.9.0.1:80
     real=127.0.0.11:80 masq 5
     real=127.0.0.12:80 masq 5
@@ -34,11 +34,11 @@ fn what_an_operator_changes_is_left_alone_until_the_server_changes() {
     ipvsadm(&world, "-d -t 10.9.0.1:80 -r 127.0.0.12:80");
     director.stays(&["tcp 10.9.0.1:80 rr -> 127.0.0.11:80 masq 9"], 3 * SECOND);
     drop(rs1);
-    director.expect(&["tcp 10.9.0.1:80 rr ->"], seen());
+    director.expect(&["tcp 10.9.0.1:80 rr ->"], SEEN);
     let _rs1 = Server::start(&world, "director", "127.0.0.11:80");
-    director.expect(&["tcp 10.9.0.1:80 rr -> 127.0.0.11:80 masq 5"], seen());
+    director.expect(&["tcp 10.9.0.1:80 rr -> 127.0.0.11:80 masq 5"], SEEN);
     director.reload(&format!("{CONFIG}no\n    comment=again"));
-    director.expect(&[BOTH], seen());
+    director.expect(&[BOTH], SEEN);
 }
 
 fn reconcile_puts_right_what_was_changed_behind_our_back() {
@@ -54,7 +54,7 @@ fn reconcile_puts_right_what_was_changed_behind_our_back() {
         "-D -t 10.9.0.1:80",
     ] {
         ipvsadm(&world, behind_our_back);
-        director.expect(&[BOTH], seen());
+        director.expect(&[BOTH], SEEN);
     }
     // Another's service is another's business.
     ipvsadm(&world, "-A -t 10.9.0.2:80 -s rr");
@@ -69,11 +69,11 @@ fn a_quiesced_server_that_an_operator_removes_stays_removed() {
     director.expect(&[BOTH], PATIENCE);
     drop(rs1);
     let drained = "tcp 10.9.0.1:80 rr -> 127.0.0.11:80 masq 0, 127.0.0.12:80 masq 5";
-    director.expect(&[drained], seen());
+    director.expect(&[drained], SEEN);
     ipvsadm(&world, "-d -t 10.9.0.1:80 -r 127.0.0.11:80");
     director.stays(&["tcp 10.9.0.1:80 rr -> 127.0.0.12:80 masq 5"], 3 * SECOND);
     let _rs1 = Server::start(&world, "director", "127.0.0.11:80");
-    director.expect(&[BOTH], seen());
+    director.expect(&[BOTH], SEEN);
 }
 
 const SECOND: Duration = Duration::from_secs(1);

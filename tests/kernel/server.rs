@@ -110,7 +110,7 @@ impl Connection {
     /// Connects; `None` when that fails.
     pub(crate) fn open(world: &World, member: &str, address: &str) -> Option<Self> {
         let address: SocketAddr = address.parse().unwrap();
-        let limit = Duration::from_secs(3);
+        let limit = PATIENCE;
         let stream = world.inside(member, || TcpStream::connect_timeout(&address, limit)).ok()?;
         stream.set_read_timeout(Some(limit)).unwrap();
         Some(Self(BufReader::new(stream)))
@@ -144,7 +144,7 @@ pub(crate) fn who_answers_datagram_from(world: &World, port: u16, address: &str)
         let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
         let any = SocketAddr::new(any.parse().unwrap(), port);
         let socket = world.inside("client", || UdpSocket::bind(any)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         // Not connected: with one-packet scheduling, the reply has the server's own address.
         socket.send_to(b"who", address).ok()?;
         let mut buffer = [0; 64];

@@ -54,7 +54,6 @@ pub(crate) fn work(job: &Job, names: &[String]) {
                     // A folder can be made only once, also across guests: who made it has the case.
                     if fs::create_dir(job.folder.join("claims").join(file_name(name))).is_ok() {
                         one(job, name);
-                        println!("{name}");
                     }
                 }
             });

@@ -162,7 +162,9 @@ fn ask(
         let (lines, differences) = simplest;
         println!("DIFFERENT, number {number} of seed {seed}:");
         lines.iter().for_each(|line| println!("    | {}", line.replace('\t', "\\t")));
-        differences.iter().for_each(host::report_difference);
+        differences
+            .iter()
+            .for_each(|it| println!("{}", host::lines_of(it).trim_start_matches('\n')));
     }
     Ok(differences.len())
 }

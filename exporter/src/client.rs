@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-/// Bytes of an answer: a hundred thousand servers are far below.
-const LIMIT: u64 = 256 << 20;
+/// Bytes of an answer. A real server takes some 500.
+const LIMIT: u64 = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

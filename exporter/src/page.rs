@@ -147,7 +147,8 @@ fn daemon_reasons(instance: &InstanceState, now: UnixTime) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(error) = &instance.error {
         let since = instance.failed.map_or_else(String::new, |at| format!(" for {}", age(at, now)));
-        reasons.push(format!("NO ANSWER{since}: {error}; what is below is older"));
+        let older = if instance.report.is_some() { "; what is below is older" } else { "" };
+        reasons.push(format!("NO ANSWER{since}: {error}{older}"));
     }
     if let Some(report) = &instance.report {
         reasons.extend(report_reasons(&report.status, now));

@@ -5,6 +5,7 @@ use crate::history::Tracker;
 use crate::state::{HISTORY, InstanceState, Snapshot};
 use ldirectord::metrics::{MetricsReport, VERSION};
 use ldirectord::status::{UnixTime, unix};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,12 +128,13 @@ fn names(directory: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let name = |entry: std::fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
-        name.strip_suffix(SOCKET).filter(|name| !name.is_empty()).map(str::to_owned)
+        let name = name.strip_suffix(SOCKET)?;
+        (!name.is_empty() && !name.contains(char::is_control)).then(|| name.to_owned())
     };
     entries.flatten().filter_map(name).take(MOST).collect()
 }
 
-/// Asks one daemon until it has been gone for an hour.
+/// Asks one daemon until it has been gone for an hour. One that was killed leaves its socket, and stays.
 async fn watch_one(
     shared: Arc<Shared>,
     name: String,
@@ -166,7 +168,7 @@ async fn watch_one(
                 Err(error) => {
                     state.error = Some(error.to_string());
                     state.failed.get_or_insert(unix_now());
-                    if error == NoAnswer::Absent && is_long_gone(&state) {
+                    if error == NoAnswer::Absent && !socket.exists() && is_long_gone(&state) {
                         let mut instances = lock(&shared);
                         instances.remove(&name);
                         publish(&shared, &instances);
@@ -185,7 +187,6 @@ async fn watch_one(
     }
 }
 
-/// A socket at which nobody has ever answered is no daemon of ours.
 fn is_long_gone(state: &InstanceState) -> bool {
     state.answered.is_none_or(|at| unix_now() - at > HISTORY)
 }
@@ -197,15 +198,22 @@ async fn report(socket: &Path) -> Result<MetricsReport, NoAnswer> {
     parsed.unwrap_or_else(|error| Err(NoAnswer::Other(error.to_string())))
 }
 
+/// Of another version nothing but this is understood.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 fn parse(text: &str) -> Result<MetricsReport, NoAnswer> {
-    let report: MetricsReport = serde_json::from_str(text).map_err(|error| {
+    let not_understood = |error: serde_json::Error| {
         NoAnswer::Other(format!("the daemon's answer is not understood: {error}"))
-    })?;
-    if report.version != VERSION {
-        let words = format!("the daemon speaks version {}, not {VERSION}", report.version);
+    };
+    let Versioned { version } = serde_json::from_str(text).map_err(not_understood)?;
+    if version != VERSION {
+        let words = format!("the daemon speaks version {version}, not {VERSION}");
         return Err(NoAnswer::Other(words));
     }
-    Ok(report)
+    serde_json::from_str(text).map_err(not_understood)
 }
 
 fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {

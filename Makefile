@@ -9,7 +9,7 @@ STEPS ?=
 MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release check test lint demo demo-kernel bench fuzz deny install clean
+.PHONY: help deps build release check test lint demo demo-web screenshots demo-kernel bench fuzz deny install clean
 .PHONY: simulate mutants shuttle soak compat compat-record compat-both compat-random lab-anycast demo-anycast man musl deb
 
 help: ## this list
@@ -43,6 +43,9 @@ shuttle: deps ## the hand-over between threads under thousands of schedules (src
 demo: build ## three small web servers, the director and the memory table: 30 s, no root
 	@examples/demo
 
+demo-web: build ## the same servers and director until you stop it, with the exporter's page in your browser; no root
+	@examples/demo --web
+
 demo-kernel: build ## the same on real ip_vs with real forwarded connections, in the lab
 	@tests/lab/demo
 
@@ -51,6 +54,11 @@ demo-anycast: build ## two sites behind one anycast address, and who answers whi
 
 lab-anycast: build ## every failure of the anycast sites, ours and the original; writes compat/RECOVERY.md (half an hour)
 	@tests/lab/anycast/run full
+
+screenshots: build ## the exporter's page on a good and a bad day, as its test sees it, into exporter/screenshots (as root)
+	$(CARGO) test --test exporter_page
+	mkdir -p exporter/screenshots
+	cp target/screenshots/*.png exporter/screenshots/
 
 compat: build ## ours against what the original did, CASE=… for some (as root)
 	@target/debug/compat run $(CASE)

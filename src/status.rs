@@ -255,6 +255,9 @@ pub struct ServerStatus {
     pub active: u64,
     /// Inactive connections, as the kernel counts them.
     pub inactive: u64,
+    /// New connections per second, as the kernel estimates them.
+    #[serde(default)]
+    pub connections_per_second: u64,
     /// What an operator has said of it by command.
     #[serde(default, rename = "override")]
     pub operator: Option<OverrideStatus>,

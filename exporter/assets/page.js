@@ -4,11 +4,20 @@ const find = document.getElementById("find");
 const live = document.getElementById("live");
 find.hidden = false;
 
+// A real server is found by what its row says, or its service's head.
 function filter() {
   const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const service of document.querySelectorAll("#all .service")) {
-    const text = service.textContent.toLowerCase();
-    service.hidden = !words.every((word) => text.includes(word));
+    const head = service.firstElementChild.textContent.toLowerCase();
+    const left = words.filter((word) => !head.includes(word));
+    const rows = service.querySelectorAll("tbody tr");
+    let found = left.length === 0;
+    for (const row of rows) {
+      const text = left.length ? row.textContent.toLowerCase() : "";
+      row.hidden = !left.every((word) => text.includes(word));
+      found ||= !row.hidden;
+    }
+    service.hidden = !found;
   }
 }
 find.addEventListener("input", filter);

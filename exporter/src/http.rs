@@ -73,6 +73,7 @@ pub fn router(poller: Poller) -> Router {
     Router::new()
         .route("/", get(whole_page))
         .route("/page.css", get(|| async { text("text/css; charset=utf-8", page::STYLE) }))
+        .route("/icon.svg", get(|| async { text("image/svg+xml", page::ICON) }))
         .route("/page.js", get(|| async { text("text/javascript; charset=utf-8", page::SCRIPT) }))
         .route("/fragment/{*name}", get(fragment))
         .route("/changes", get(changes))

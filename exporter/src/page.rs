@@ -5,7 +5,8 @@
 
 use crate::state::{HISTORY, History, InstanceState, Snapshot};
 use ldirectord::status::{
-    OverrideStatus, ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime, age, counted,
+    HookStatus, OverrideStatus, ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime,
+    age, counted,
 };
 use maud::{DOCTYPE, Markup, html};
 use std::cmp::Reverse;
@@ -13,6 +14,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The style sheet.
 pub const STYLE: &str = include_str!("../assets/page.css");
+
+/// The icon.
+pub const ICON: &str = include_str!("../assets/icon.svg");
 
 /// The script.
 pub const SCRIPT: &str = include_str!("../assets/page.js");
@@ -34,6 +38,7 @@ pub fn page(snapshot: &Snapshot) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "ldirectord" }
+                link rel="icon" href="/icon.svg";
                 link rel="stylesheet" href="/page.css";
                 script src="/page.js" defer {}
                 noscript { meta http-equiv="refresh" content="30"; }
@@ -252,9 +257,19 @@ fn service(place: &Place<'_>, now: UnixTime) -> Markup {
     html! {
         section.service.(colour(service, &reasons(service))) id={ "service-" (number) } {
             h3 { (service.id()) " " span.faint { (service.scheduler) ", " (instance.name) } }
+            @if let Some(hook) = &service.hook { p.faint { (last_hook(hook, now)) } }
             (table(place, service.servers.iter(), now))
         }
     }
+}
+
+fn last_hook(hook: &HookStatus, now: UnixTime) -> String {
+    let last = match &hook.last {
+        _ if hook.running => "running".to_owned(),
+        None => "not yet called".to_owned(),
+        Some(run) => format!("{} {} ago: {}", run.argument, age(run.at, now), run.result),
+    };
+    format!("fallback command: {last}")
 }
 
 fn table<'a>(
@@ -300,7 +315,10 @@ fn row(server: &ServerStatus, history: Option<&History>, now: UnixTime) -> Marku
             td { (server.address) " " span.faint { (server.forwarding) } }
             td.(colour) { (word) @if let Some(since) = since { " " span.faint { (since) } } }
             td { (weight(server)) }
-            td { (server.active) " / " (server.inactive) }
+            td {
+                (server.active) " / " (server.inactive)
+                @if server.connections_per_second > 0 { " " span.faint { (server.connections_per_second) "/s" } }
+            }
             td { @if let Some(history) = history { (strip(history, now)) } }
             td { @if let Some(took) = server.check_duration_us { (milliseconds(took)) " ms" } }
             td.why {

@@ -62,6 +62,7 @@ fn up(service: usize, server: usize) -> ServerStatus {
         weight_listed: Some(1),
         active: 12,
         inactive: 30,
+        connections_per_second: 3,
         operator: None,
     }
 }

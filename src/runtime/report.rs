@@ -189,6 +189,7 @@ fn server_status(
         weight_listed: entry.map(|entry| entry.destination.weight),
         active: entry.map_or(0, |entry| u64::from(entry.active_connections)),
         inactive: entry.map_or(0, |entry| u64::from(entry.inactive_connections)),
+        connections_per_second: entry.map_or(0, |entry| entry.stats.connections_per_second),
         operator: owner
             .operator
             .of(state.address(), real.address)

@@ -19,6 +19,7 @@ pub(crate) fn server(address: &str, state: ServerState, why: Option<&str>) -> Se
         weight_listed: weight,
         active: 12,
         inactive: 30,
+        connections_per_second: 3,
         operator: None,
     }
 }

@@ -32,6 +32,7 @@ fn status_tells_of_a_server_what_its_last_check_found_and_what_the_table_lists()
         weight_listed: None,
         active: 0,
         inactive: 0,
+        connections_per_second: 0,
         operator: None,
     };
     assert_eq!(server(&mut bench), unchecked);

@@ -16,6 +16,7 @@ fn server(address: &str, state: ServerState) -> ServerStatus {
         weight_listed: None,
         active: 0,
         inactive: 0,
+        connections_per_second: 0,
         operator: None,
     }
 }

@@ -22,7 +22,7 @@ build: deps ## the programs, with debug checks
 	$(CARGO) build --workspace
 
 release: deps ## the programs as they are shipped
-	$(CARGO) build --release
+	$(CARGO) build --release --package ldirectord-rs --package ldirectord-exporter
 
 lint: deps ## format and clippy, no warning allowed
 	$(CARGO) fmt --all --check
@@ -89,8 +89,9 @@ deny: ## licences and advisories of the dependencies (needs cargo-deny)
 
 install: ## copies what `make release` built, with manual, units and agents, below DESTDIR (as root: the system)
 	@compat/dist/install --programs target/release $(DESTDIR)/
+	@compat/dist/install --programs target/release --exporter $(DESTDIR)/
 
-deb: release ## the Debian package, in target/debian
+deb: release ## the Debian packages, in target/debian
 	@compat/dist/build-deb
 
 musl: ## the programs as static files, in target/*-linux-musl/release

@@ -278,9 +278,10 @@ impl ServiceStatus {
         word == self.address || word == self.id()
     }
 
-    /// How many of its real servers pass their checks.
+    /// How many of its real servers serve: they pass their checks, or have none (`checktype=off`) and the
+    /// table lists them.
     pub fn up(&self) -> usize {
-        self.servers.iter().filter(|server| server.state == ServerState::Up).count()
+        self.servers.iter().filter(|server| server.serves()).count()
     }
 
     /// How much it wants attention: 4 if nobody serves, 3 if less than all of it serves, 2 if something
@@ -315,6 +316,14 @@ impl ServiceStatus {
 }
 
 impl ServerStatus {
+    fn serves(&self) -> bool {
+        match self.state {
+            ServerState::Up => true,
+            ServerState::Off => self.weight_listed.is_some_and(|weight| weight > 0),
+            ServerState::Down | ServerState::Maintenance | ServerState::Unknown => false,
+        }
+    }
+
     /// Whether an operator keeps new connections from it.
     pub fn is_drained(&self) -> bool {
         self.operator.as_ref().is_some_and(|said| said.weight == Some(0))

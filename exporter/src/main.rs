@@ -16,8 +16,12 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // Pages and answers of ten thousand servers are made and read by the blocking ones.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build();
     let ended = runtime.and_then(|runtime| runtime.block_on(run(options)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -94,7 +94,7 @@ fn shape(snapshot: &Snapshot) -> String {
 fn summary(snapshot: &Snapshot) -> Markup {
     let servers = || places(snapshot).flat_map(|place| &place.service.servers);
     let down = servers().filter(|server| server.state == ServerState::Down).count();
-    let without = places(snapshot).filter(|place| serving(place.service) == 0).count();
+    let without = places(snapshot).filter(|place| place.service.up() == 0).count();
     html! {
         p #summary data-shape=(shape(snapshot)) {
             (counted(snapshot.instances.len(), "daemon")) ", "
@@ -192,16 +192,10 @@ fn report_reasons(report: &StatusReport, now: UnixTime) -> Vec<String> {
     reasons
 }
 
-/// Real servers that pass their checks, or have none.
-fn serving(service: &ServiceStatus) -> usize {
-    let off = service.servers.iter().filter(|server| server.state == ServerState::Off).count();
-    service.up() + off
-}
-
 /// What is wrong with a service, or not as configured.
 fn reasons(service: &ServiceStatus) -> Vec<String> {
     let mut reasons = Vec::new();
-    let (up, all) = (serving(service), service.servers.len());
+    let (up, all) = (service.up(), service.servers.len());
     if up == 0 {
         reasons.push(format!("NO REAL SERVER is up, of {all}"));
     } else if service.is_weightless() {

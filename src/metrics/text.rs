@@ -596,9 +596,12 @@ impl Page {
             (
                 "ldirectord_real_server_up",
                 Gauge,
-                "Whether the real server passes its checks; 1 for checktype=off.",
+                "Whether the real server passes its checks; none for checktype=off.",
             ),
-            |it| Some(u8::from(matches!(it.status.state, ServerState::Up | ServerState::Off))),
+            |it| {
+                let checked = it.status.state != ServerState::Off;
+                checked.then(|| u8::from(it.status.state == ServerState::Up))
+            },
         );
         self.each_server(
             sources,

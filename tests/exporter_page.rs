@@ -1,7 +1,7 @@
 //! The exporter's page in a real Chromium: exporter/tests/browser/page.mjs, with the daemons and servers that it
 //! asks for. Its screenshots are in target/screenshots; `make screenshots` puts them into the exporter's README.
 
-#![allow(clippy::unwrap_used, reason = "this is all test code")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is all test code")]
 
 #[path = "support/exporter.rs"]
 mod exporter;

@@ -135,6 +135,44 @@ fn each_timeout_stands_in_for_the_other() {
 }
 
 #[test]
+fn times_may_have_a_fraction_and_a_unit() {
+    for (written, milliseconds) in [
+        ("3", 3000),
+        ("3s", 3000),
+        ("\"3\"", 3000),
+        ("1.5", 1500),
+        ("0.25s", 250),
+        ("500ms", 500),
+        ("10ms", 10),
+        ("2m", 120_000),
+        ("\"500ms\"", 500),
+        // compat: the first digits of whatever there is.
+        ("3 seconds", 3000),
+        ("x3y", 3000),
+        ("1.5.2", 1000),
+        ("500 ms", 500_000),
+    ] {
+        let times = format!("checktimeout={written}\nnegotiatetimeout={written}");
+        let service = service(&format!("checkinterval={written}\n{times}"), REAL);
+        let plan = &service.real_servers[0].check;
+        for time in [service.check_interval, plan.check_timeout, plan.negotiate_timeout] {
+            assert_eq!(time.as_millis(), milliseconds, "{written}");
+        }
+    }
+    for written in ["0", "0s", "0.0", "0.001", "9ms", "0ms", "ms", ".s"] {
+        let error = first_error(&format!("checkinterval={written}\n"));
+        assert_eq!(error, "invalid check interval value", "{written}");
+    }
+    for written in ["x", "1.5.2", "5 s", "1h", "-1"] {
+        let error = first_error(&format!("fastinterval={written}\n"));
+        assert_eq!(error, "invalid fast interval", "{written}");
+    }
+    assert_eq!(service("", REAL).fast_interval, None);
+    let fast = service("fastinterval=2", &format!("fastinterval=300ms\n{REAL}")).fast_interval;
+    assert_eq!(fast, Some(Duration::from_millis(300)));
+}
+
+#[test]
 fn real_servers_have_their_defaults_and_options() {
     let service = service(
         "",
@@ -522,7 +560,7 @@ fn hazards_are_pointed_out() {
         ("virtual=10.0.0.1:80\n\tload=\"x\"\n", "load has no effect"),
         (
             "checkinterval=1.5\nvirtual=10.0.0.1:8080\n\tservice=none\n",
-            "checkinterval is taken as 1",
+            "checkinterval is taken as 1.5 s",
         ),
         ("virtual=10.0.0.1:80\n\tchecktype=connect2\n", "checktype is taken as 2"),
         (

@@ -56,7 +56,7 @@ fn log_failure(script: &Script, timeout: Duration, failure: &Failure) {
     let line = format!("{} {}", script.command, script.arguments.join(" "));
     match failure {
         Failure::TimedOut => {
-            let seconds = timeout.as_secs();
+            let seconds = timeout.as_secs_f64();
             log::info!("system_timeout({seconds}, {line}) timed out, kill -TERM child");
         }
         Failure::Exec(cause) => {

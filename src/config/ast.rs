@@ -4,6 +4,7 @@ use super::diagnostic::Found;
 use super::directive::Row;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A whole file.
 #[derive(Debug, Default)]
@@ -52,6 +53,8 @@ pub struct Directive<'t> {
 pub enum Value<'t> {
     /// A number too large for `u64` is `u64::MAX`.
     Number(u64),
+    /// `500ms`
+    Time(Duration),
     /// `50%`
     Percent(u64),
     /// `yes`, `no`

@@ -29,6 +29,8 @@ pub enum Kind {
         /// 0 or 1.
         least: u64,
     },
+    /// A time: `1.5`, `1.5s`, `500ms`, `2m`; anything else as [`Kind::Number`], in seconds, at least 1.
+    Time,
     /// The digits that the value begins with.
     LeadingNumber,
     /// A number from 1 to 65535.
@@ -198,8 +200,8 @@ macro_rules! directives {
 use Kind::{
     AnyCaseWord, CheckType, CountOrPercent, DottedQuad, FallbackServer, HostName, Ignored,
     LeadingNumber, MailServer, Number, Port, Ports, Quoted, QuotedOrBare, RealServer, Rest,
-    RestUnquoted, Scheduler, SchedulerFlags, States, VirtualService, WeightedFallback, Withdrawn,
-    Word, YesNo, YesNoOrBare,
+    RestUnquoted, Scheduler, SchedulerFlags, States, Time, VirtualService, WeightedFallback,
+    Withdrawn, Word, YesNo, YesNoOrBare,
 };
 use Scope::{Both, Global, Virtual};
 
@@ -336,20 +338,27 @@ directives! {
     CHECKPORT = Row::new("checkport", Virtual, Port, "invalid port")
         .or("the real server's port, else that of the service")
         .about("checkport = 8081", "The port that checks connect to.");
-    CHECKTIMEOUT = Row::new("checktimeout", Both, ONE, "invalid check timeout value")
+    CHECKTIMEOUT = Row::new("checktimeout", Both, Time, "invalid check timeout value")
         .in_section("invalid check timeout").or("negotiatetimeout if that is set, else 5").seconds()
         .about("checktimeout = 3",
             "How long a connect, ping, external, ldap or radius check may take.");
-    NEGOTIATETIMEOUT = Row::new("negotiatetimeout", Both, ONE, "invalid negotiate timeout value")
+    NEGOTIATETIMEOUT = Row::new("negotiatetimeout", Both, Time, "invalid negotiate timeout value")
         .in_section("invalid negotiate timeout")
         .or("checktimeout if that is set, else 30").seconds()
         .about("negotiatetimeout = 5",
             "How long every other negotiate check may take, from the connection to the last byte.");
-    CHECKINTERVAL = Row::new("checkinterval", Both, ONE, "invalid check interval value")
+    CHECKINTERVAL = Row::new("checkinterval", Both, Time, "invalid check interval value")
         .in_section("invalid checkinterval").or("10").seconds()
         .about("checkinterval = 5",
             "The pause between two checks of a real server. The one of a section is honoured only with \
              fork=yes.");
+    FASTINTERVAL = Row::new("fastinterval", Both, Time, "invalid fast interval")
+        .or("checkinterval").seconds().addition()
+        .about("fastinterval = 500ms",
+            "The pause between two checks of a real server while its verdict is open: it has failed, but \
+             not failurecount times, or is dead and has passed, but not risecount times. With \
+             `checkinterval = 10`, `failurecount = 3` and `fastinterval = 500ms`, a death is certain a \
+             second after its first sign, not 20.");
     CHECKCOUNT = Row::new("checkcount", Both, ONE, "invalid check count value")
         .in_section("invalid check count").or("1")
         .about("checkcount = 3",

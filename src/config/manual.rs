@@ -39,6 +39,9 @@ impl Page {
             ("", Kind::Number { least: 1 }) => facts.push("A number, at least 1.".to_owned()),
             ("", Kind::Number { .. } | Kind::Port) => {}
             ("", _) => {}
+            (_, Kind::Time) => {
+                facts.push("In seconds, or as `500ms`, `1.5s`, `2m`; at least 10ms.".to_owned());
+            }
             (unit, Kind::Number { least: 1 }) => facts.push(format!("In {unit}, at least 1.")),
             (unit, _) => facts.push(format!("In {unit}.")),
         }
@@ -109,6 +112,7 @@ fn argument(row: &Row) -> String {
         Kind::RealServer | Kind::FallbackServer | Kind::WeightedFallback => "server".to_owned(),
         Kind::Number { .. } | Kind::LeadingNumber if row.unit == "seconds" => "seconds".to_owned(),
         Kind::Number { .. } | Kind::LeadingNumber => "number".to_owned(),
+        Kind::Time => "time".to_owned(),
         Kind::Port => "port".to_owned(),
         Kind::Ports => "port[\\-port],...".to_owned(),
         Kind::CountOrPercent => "number | percentage".to_owned(),

@@ -6,6 +6,10 @@ use super::real_server::{fallback, number, weighted_fallback};
 use super::source::{as_latin1, as_pattern};
 use crate::model::SERVICES;
 use std::borrow::Cow;
+use std::time::Duration;
+
+/// No check can be run more often, or has to be over sooner.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Ports of one section: each is a service of its own, with a check of its own.
 const PORTS_LIMIT: usize = 1024;
@@ -58,6 +62,7 @@ pub(super) fn read<'t>(
     let context = Context { row, position, trimmed: text.trim() };
     match row.kind {
         Kind::Number { least } => context.number(least),
+        Kind::Time => context.time(),
         Kind::LeadingNumber => context.leading_number(),
         Kind::Port => context.port(),
         Kind::CountOrPercent => context.count_or_percent(),
@@ -172,6 +177,24 @@ impl<'t> Context<'t> {
             return Err(self.refuse());
         }
         Ok(self.doubt_digits(digits))
+    }
+
+    /// The original takes the first digits only, of whatever there is: a fraction or another unit than
+    /// seconds is an addition, and a difference.
+    fn time(&self) -> Read<'t> {
+        let written = within_quotes(self.trimmed).trim();
+        if is_digits(written.strip_suffix('s').unwrap_or(written)) {
+            return self.number(1).map(|reading| Reading { doubt: None, ..reading });
+        }
+        let Some(time) = time(written) else { return self.number(1) };
+        if time < SHORTEST {
+            return Err(self.refuse());
+        }
+        if self.row.addition {
+            return Ok(Value::Time(time).into());
+        }
+        let text = format!("{} is taken as {} s", self.row.name, time.as_secs_f64());
+        Ok(self.doubt(Value::Time(time), text, "ldirectord takes the first digits, as seconds"))
     }
 
     fn doubt_digits(&self, digits: &str) -> Reading<'t> {
@@ -411,6 +434,25 @@ fn is_word(c: char) -> bool {
 
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `1.5`, `1.5s`, `500ms`, `2m`.
+fn time(text: &str) -> Option<Duration> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let milliseconds = match unit {
+        "ms" => 1.0,
+        "" | "s" => 1000.0,
+        "m" => 60_000.0,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    // More than a century is a century.
+    let milliseconds = (number.parse::<f64>().ok()? * milliseconds).min(3.2e12).round();
+    Some(Duration::from_millis(milliseconds as u64))
 }
 
 fn first_run(text: &str, belongs: impl Fn(char) -> bool) -> &str {

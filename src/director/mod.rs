@@ -192,6 +192,20 @@ impl Director {
         self.checks.get(&id).map_or(0, |check| check.failures)
     }
 
+    /// How soon a check is to be repeated because the verdict on a server is open: the shortest
+    /// `fastinterval` of those servers' services. `None` if no verdict is, or nobody asks for it.
+    pub fn hurry(&self, id: CheckId) -> Option<std::time::Duration> {
+        let check = self.checks.get(&id)?;
+        let open =
+            |member: &&Member| match self.services[member.service].servers[member.server].health {
+                Health::Up | Health::Adopted | Health::Unknown => check.failures > 0,
+                Health::Down(_) => check.successes > 0,
+                Health::Maintenance => false,
+            };
+        let members = check.members.iter().filter(open);
+        members.filter_map(|member| self.services[member.service].service.fast_interval).min()
+    }
+
     /// Where the outcome of a check counts.
     pub fn members(&self, id: CheckId) -> &[Member] {
         self.checks.get(&id).map_or(&[], |check| &check.members)

@@ -183,6 +183,42 @@ fn a_dead_server_returns_after_risecount_successes() {
 }
 
 #[test]
+fn a_check_hurries_while_a_verdict_is_open() {
+    let second = Duration::from_secs(1);
+    let hasty = VirtualService {
+        failure_count: 2,
+        rise_count: 2,
+        fast_interval: Some(second),
+        ..service([2])
+    };
+    let patient = VirtualService { fast_interval: None, ..hasty.clone() };
+    let mut bench = Bench::of(hasty);
+    let mut other = Bench::of(patient);
+    let id = bench.id(2);
+    assert_eq!(bench.director.hurry(id), None, "the first check is on its way");
+    for (up, open) in [
+        (true, false),
+        (false, true),
+        (true, false),
+        (false, true),
+        (false, false),
+        (false, false),
+        (true, true),
+        (true, false),
+    ] {
+        for bench in [&mut bench, &mut other] {
+            if up {
+                bench.up(2)
+            } else {
+                bench.down(2)
+            };
+        }
+        assert_eq!(bench.director.hurry(id), open.then_some(second));
+        assert_eq!(other.director.hurry(id), None);
+    }
+}
+
+#[test]
 fn two_services_share_one_check_and_count_its_failures_once() {
     let other = ServiceAddress::Fwmark { family: crate::model::Family::Inet, mark: 7 };
     let first = VirtualService { failure_count: 2, ..service([2]) };

@@ -181,6 +181,9 @@ fn rhythm(service: &VirtualService) -> String {
     if service.rise_count > 1 {
         let _ = write!(line, ", alive after {} successes", service.rise_count);
     }
+    if let Some(fast) = service.fast_interval {
+        let _ = write!(line, ", checked every {} until that is certain", seconds(fast));
+    }
     let dead = match (service.quiescent, service.readd_quiescent) {
         (false, _) => "then removed",
         (true, false) => "then weight 0",
@@ -281,5 +284,5 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
 }
 
 fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs())
+    format!("{} s", duration.as_secs_f64())
 }

@@ -86,6 +86,8 @@ pub struct VirtualService {
     pub rise_count: u32,
     /// `checkinterval`; the service's own only with `fork=yes`; default 10 s.
     pub check_interval: Duration,
+    /// `fastinterval`: while a verdict is open; default as `checkinterval`.
+    pub fast_interval: Option<Duration>,
     /// `reconcile`: put right at the next round what others change in the table; default no.
     pub reconcile: bool,
     /// Mail about this service.
@@ -116,6 +118,7 @@ impl VirtualService {
             failure_count: 1,
             rise_count: 1,
             check_interval: Duration::from_secs(10),
+            fast_interval: None,
             reconcile: false,
             alert: AlertPolicy::default(),
             monitor_file: None,

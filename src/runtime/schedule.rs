@@ -150,6 +150,16 @@ impl Schedule {
         self.heap.push(Reverse((slot.due, id)));
     }
 
+    /// A check that has just been answered is due again this soon, if it would be later.
+    pub(super) fn hurry(&mut self, id: CheckId, pause: Duration, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let soon = now + pause;
+        if slot.flight.is_none() && slot.due > soon {
+            slot.due = soon;
+            self.heap.push(Reverse((soon, id)));
+        }
+    }
+
     /// A check that was due is to wait so long.
     pub(super) fn postpone(&mut self, id: CheckId, pause: Duration, now: Instant) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
@@ -451,6 +461,24 @@ mod tests {
             assert_eq!(schedule.next(now).map(|wait| wait.as_secs()), Some(pause));
             now += Duration::from_secs(pause);
         }
+    }
+
+    #[test]
+    fn a_check_in_a_hurry_is_due_sooner_once_and_never_later() {
+        let start = Instant::now();
+        let mut schedule = of([(1, 10 * SECOND)], start);
+        let id = CheckId(1);
+        assert_eq!(schedule.take_due(start), [id]);
+        let run = schedule.begin(id, SECOND, start);
+        schedule.hurry(id, SECOND, start);
+        assert!(schedule.finished(id, run, start));
+        schedule.hurry(id, SECOND, start);
+        schedule.hurry(id, 20 * SECOND, start);
+        assert_eq!(schedule.take_due(start + SECOND), [id]);
+        let run = schedule.begin(id, SECOND, start + SECOND);
+        assert!(schedule.finished(id, run, start + SECOND));
+        assert_eq!(schedule.take_due(start + 10 * SECOND), []);
+        assert_eq!(schedule.take_due(start + 11 * SECOND), [id], "the usual pause again");
     }
 
     #[test]

@@ -400,6 +400,9 @@ impl Owner {
                 Action::Destination(_) | Action::Hook { .. } => actions.push(action),
             }
         }
+        if let Some(pause) = self.director.hurry(checked.check) {
+            self.schedule.hurry(checked.check, pause, now.instant);
+        }
     }
 
     fn metrics(&mut self, now: Now) -> MetricsReport {

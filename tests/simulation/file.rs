@@ -215,6 +215,7 @@ fn service(address: ServiceAddress, size: Size, r: &mut Random) -> VirtualServic
         fallback_hold_down: Duration::from_secs(r.pick(&[0, 0, 0, 3, 20])),
         failure_count: r.pick(&[1, 1, 1, 2, 3]),
         rise_count: r.pick(&[1, 1, 1, 2]),
+        fast_interval: r.pick(&[None, None, Some(Duration::from_millis(300))]),
         reconcile: r.chance(30),
         ..VirtualService::new(address)
     };
@@ -329,7 +330,10 @@ fn edit_service(service: &mut VirtualService, kind: usize, size: Size, r: &mut R
         18 => service.clean_stop = !service.clean_stop,
         19 => service.failure_count = r.pick(&[1, 2, 3]),
         20 => service.rise_count = r.pick(&[1, 2]),
-        21 => service.check_interval = interval(r),
+        21 => {
+            service.check_interval = interval(r);
+            service.fast_interval = r.pick(&[None, Some(Duration::from_millis(500))]);
+        }
         22 => edit_fallbacks(&mut service.fallbacks, size, r),
         23..25 => service.fallback_command = r.chance(75).then(|| command(r)),
         25 => {

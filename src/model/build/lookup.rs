@@ -73,9 +73,12 @@ fn number(directive: &Directive<'_>) -> Option<u64> {
     }
 }
 
-/// Seconds; more than a century is a century, so that sums of times never overflow.
+/// A time; more than a century is a century, so that sums of times never overflow.
 pub(super) fn seconds(directive: &Directive<'_>) -> Option<Duration> {
-    number(directive).map(|seconds| Duration::from_secs(u64::from(saturate(seconds))))
+    match directive.value {
+        Value::Time(time) => Some(time),
+        _ => number(directive).map(|seconds| Duration::from_secs(u64::from(saturate(seconds)))),
+    }
 }
 
 pub(super) fn fallback<'a, 't>(directive: &'a Directive<'t>) -> Option<&'a FallbackServer<'t>> {

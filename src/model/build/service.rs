@@ -4,9 +4,9 @@ use super::check::SectionChecks;
 use super::lookup::Lookup;
 use super::{Builder, REAL_SERVERS_LIMIT, family};
 use crate::config::{
-    CHECKINTERVAL, CLEANSTOP, FAILURECOUNT, FALLBACKCOMMANDONSTOP, FALLBACKHOLDDOWN, FORK, Found,
-    MONITORFILE, NETMASK, OPS, PERSISTENT, PORTS, PROTOCOL, Place, QUIESCENT, READDQUIESCENT,
-    RECONCILE, RISECOUNT, SCHEDFLAGS, SCHEDULER, Section, Value, VirtualAddress,
+    CHECKINTERVAL, CLEANSTOP, FAILURECOUNT, FALLBACKCOMMANDONSTOP, FALLBACKHOLDDOWN, FASTINTERVAL,
+    FORK, Found, MONITORFILE, NETMASK, OPS, PERSISTENT, PORTS, PROTOCOL, Place, QUIESCENT,
+    READDQUIESCENT, RECONCILE, RISECOUNT, SCHEDFLAGS, SCHEDULER, Section, Value, VirtualAddress,
 };
 use crate::model::policy::file_path;
 use crate::model::resolver::inet_aton;
@@ -95,6 +95,7 @@ impl Builder<'_, '_> {
             failure_count: lookup.count(&FAILURECOUNT).unwrap_or(1),
             rise_count: lookup.count(&RISECOUNT).unwrap_or(1),
             check_interval: self.check_interval(lookup, address),
+            fast_interval: lookup.seconds(&FASTINTERVAL),
             reconcile: yes(&RECONCILE, false),
             alert: self.alert(lookup),
             monitor_file: lookup.text(&MONITORFILE).map(|path| file_path(path).to_owned()),

@@ -154,6 +154,26 @@ fn liars_are_named_and_do_the_others_no_harm() {
 }
 
 #[test]
+fn every_scrape_that_finds_old_answers_has_a_question_of_its_own() {
+    let machine = machine();
+    let sockets = machine.seen("/run/ldirectord-rs");
+    let exporter = Exporter::start_with(&sockets, "3600");
+    wait_for("the daemon", || {
+        exporter.get("/metrics").contains("ldirectord_up{config=\"web.cf\"} 1\n")
+    });
+    // A question that is lost ends only with the exporter's patience, which is four seconds.
+    let mut in_vain = 0;
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_millis(1100));
+        let begun = Instant::now();
+        exporter.get("/metrics");
+        in_vain += usize::from(begun.elapsed() >= Duration::from_secs(4));
+    }
+    assert!(in_vain < 3, "{in_vain} of 6 scrapes were given old answers");
+    assert!(exporter.end().success());
+}
+
+#[test]
 fn clients_that_are_slow_rude_or_many_do_the_others_no_harm() {
     let machine = machine();
     let exporter = Exporter::start(&machine.seen("/run/ldirectord-rs"));

@@ -145,12 +145,11 @@ async fn watch_one(
     let mut tracker = Tracker::default();
     let mut state = InstanceState { name: name.clone(), ..InstanceState::default() };
     let mut last_full: Option<Instant> = None;
+    let mut wanted = false;
     loop {
         let events =
             ask(&socket, &format!("events after={} since=0", tracker.after()), ANSWER).await;
         let news = events.is_ok_and(|text| tracker.events(&text));
-        let wanted = wants.has_changed().unwrap_or_default();
-        wants.mark_unchanged();
         let due = last_full.is_none_or(|last| last.elapsed() >= interval);
         // A daemon that is gone or slow is asked in full each time: its return is news as well.
         if news || wanted || due || state.error.is_some() {
@@ -182,8 +181,8 @@ async fn watch_one(
             instances.insert(name.clone(), known);
             publish(&shared, &instances);
         }
-        // Whoever wants newer answers ends the pause. An end of the channel is the end of the program.
-        let _ = timeout(TURN, wants.changed()).await;
+        // Whoever wants newer answers ends the pause. What came meanwhile counts: the answers may be older.
+        wanted = timeout(TURN, wants.changed()).await.is_ok_and(|changed| changed.is_ok());
     }
 }
 

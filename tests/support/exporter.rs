@@ -30,8 +30,13 @@ pub fn program() -> &'static Path {
 impl Exporter {
     /// Started, and serving the daemons with sockets in this directory.
     pub fn start(sockets: &Path) -> Self {
+        Self::start_with(sockets, "1")
+    }
+
+    /// [`Exporter::start`] with another interval, in seconds.
+    pub fn start_with(sockets: &Path, interval: &str) -> Self {
         let mut child = Command::new(program())
-            .args(["--listen", "127.0.0.1:0", "--interval", "1", "--sockets"])
+            .args(["--listen", "127.0.0.1:0", "--interval", interval, "--sockets"])
             .arg(sockets)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -3,7 +3,9 @@
 
 mod support;
 
-use ldirectord::model::{CertificateCheck, CheckMethod, HttpMethod, Service};
+use ldirectord::model::{
+    CertificateCheck, CheckMethod, Exchange, HttpMethod, HttpOptions, Service,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -178,6 +180,95 @@ fn a_mismatch_keeps_the_beginning_of_the_body() {
         panic!("{outcome:?}");
     };
     assert_eq!(text.len(), 1024);
+}
+
+fn with(http: HttpOptions) -> Exchange {
+    Exchange { http, ..exchange(Service::Http) }
+}
+
+#[test]
+fn statuses_that_are_taken_for_good() {
+    let range =
+        |ranges: &[(u16, u16)]| HttpOptions { statuses: ranges.to_vec(), ..HttpOptions::default() };
+    for (status, ranges, up) in [
+        (200, &[][..], true),
+        (299, &[], true),
+        (401, &[], false),
+        (401, &[(200, 299), (401, 401)], true),
+        (200, &[(401, 401)], false),
+        (404, &[(400, 499)], true),
+        (500, &[(400, 499)], false),
+        (304, &[(304, 304)], true),
+    ] {
+        let (server, _) = answering(format!("HTTP/1.1 {status} So\r\nContent-Length: 2\r\n\r\nOK"));
+        let outcome = negotiate(with(range(ranges)), server.address);
+        assert_eq!(outcome.is_up(), up, "{status} {ranges:?}: {}", words(&outcome));
+    }
+}
+
+#[test]
+fn a_redirect_that_is_not_followed_is_an_answer() {
+    let (last, heard) = answering(ok("the end"));
+    let (first, _) = answering(redirect(302, &format!("http://{}/", last.address)));
+    let stays = HttpOptions { stays: true, ..HttpOptions::default() };
+    assert_eq!(words(&negotiate(with(stays.clone()), first.address)), "status 302 Moved");
+    let fine = HttpOptions { statuses: vec![(302, 302)], ..stays };
+    assert_eq!(words(&negotiate(with(fine), first.address)), "up: 302 Moved");
+    assert!(heard.lock().unwrap().is_empty());
+}
+
+#[test]
+fn headers_and_a_body_are_sent_to_the_host_that_was_asked_first_only() {
+    let headers =
+        [("X-Health", "director"), ("Authorization", "Bearer s3cret"), ("User-Agent", "check")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let body = "{\"ping\":1}".to_owned();
+    let http = HttpOptions { headers, body: body.clone(), ..HttpOptions::default() };
+    let post = Exchange { http_method: HttpMethod::Post, ..with(http.clone()) };
+
+    // What came, with the body.
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let whole = |answer: String| {
+        let remember = Arc::clone(&heard);
+        Scripted::at("127.0.0.1", move |mut stream| {
+            let mut text = read_head(&mut stream);
+            let length = line_and(&text, "content-length").1.parse().unwrap_or(0);
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            text += std::str::from_utf8(&body).unwrap();
+            remember.lock().unwrap().push(text);
+            let _ = stream.write_all(answer.as_bytes());
+        })
+    };
+    let last = whole(ok("the end"));
+    for (code, method, sent) in
+        [(302, "GET", ""), (303, "GET", ""), (307, "POST", &*body), (308, "POST", &body)]
+    {
+        let first = whole(redirect(code, &format!("http://{}/there", last.address)));
+        assert_eq!(words(&negotiate(post.clone(), first.address)), "up: 200 OK", "{code}");
+        let both = std::mem::take(&mut *heard.lock().unwrap());
+        let [asked, then] = &both[..] else { panic!("{both:?}") };
+        assert_eq!(
+            line_and(asked, "x-health"),
+            ("POST / HTTP/1.1".to_owned(), "director".to_owned())
+        );
+        assert_eq!(line_and(asked, "authorization").1, "Bearer s3cret");
+        assert_eq!(line_and(asked, "user-agent").1, "check");
+        assert!(asked.ends_with(&format!("\r\n\r\n{body}")), "{asked}");
+        assert_eq!(
+            line_and(then, "x-health"),
+            (format!("{method} /there HTTP/1.1"), String::new())
+        );
+        assert_eq!(line_and(then, "authorization").1, "", "credentials are no other's");
+        assert!(then.ends_with(&format!("\r\n\r\n{sent}")), "{then}");
+    }
+    // To itself, they are sent again.
+    let (own, asked) = answering(redirect(301, "/again"));
+    let get = with(http);
+    assert_eq!(words(&negotiate(get, own.address)), "status 301 Moved");
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 8, "seven redirects");
+    assert!(asked.iter().all(|head| line_and(head, "authorization").1 == "Bearer s3cret"));
 }
 
 #[test]

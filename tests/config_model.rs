@@ -5,8 +5,8 @@
 use ldirectord::config::{Severity, Source, load_source};
 use ldirectord::model::{
     CertificateCheck, CheckMethod, Exchange, Fallback, FallbackMinimum, ForwardingMethod,
-    HttpMethod, LoadError, LogTarget, MemoryResolver, Model, Netmask, Service, ServiceAddress,
-    StatusSet, SystemResolver, Thresholds, Transport, VirtualService,
+    HttpMethod, HttpOptions, LoadError, LogTarget, MemoryResolver, Model, Netmask, Service,
+    ServiceAddress, StatusSet, SystemResolver, Thresholds, Transport, VirtualService,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -488,6 +488,39 @@ fn certificates() {
         checked("checkcafile=\"/ca.pem\""),
         (CertificateCheck::Chain, Some("/ca.pem".into()))
     );
+}
+
+#[test]
+fn what_http_checks_send_and_accept() {
+    let of = |lines: &str| {
+        exchange(&service("", &format!("service=http\n{lines}\n{REAL}")), 0).http.clone()
+    };
+    assert_eq!(of(""), HttpOptions::default());
+    let http =
+        of("httpmethod=post\nhttpbody=\"{\"ping\":1}\"\nhttpheader=\"X-Health:  director \"\n\
+         httpheader = Content-Type: application/json\nhttpstatus=200-299, 401\nhttpredirect=no");
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let headers = [pair("X-Health", "director"), pair("Content-Type", "application/json")];
+    assert_eq!(http.headers, headers);
+    assert_eq!(http.body, "{\"ping\":1}");
+    assert_eq!(http.statuses, [(200, 299), (401, 401)]);
+    assert!(http.stays);
+    for (line, error) in [
+        ("httpheader=\"no colon\"", "invalid http header"),
+        ("httpheader=\"a b: c\"", "invalid http header"),
+        ("httpheader=\": c\"", "invalid http header"),
+        ("httpheader=\"X: \u{7}\"", "invalid http header"),
+        ("httpheader=\"Host: x\"", "invalid http header"),
+        ("httpheader=\"content-length: 5\"", "invalid http header"),
+        ("httpstatus=99", "httpstatus must be statuses and ranges of them: 200-299,401"),
+        ("httpstatus=1000", "httpstatus must be statuses and ranges of them: 200-299,401"),
+        ("httpstatus=300-200", "httpstatus must be statuses and ranges of them: 200-299,401"),
+        ("httpstatus=2xx", "httpstatus must be statuses and ranges of them: 200-299,401"),
+        ("httpredirect=maybe", "httpredirect must be 'yes' or 'no'"),
+        ("httpmethod=PUT", "httpmethod must be GET or HEAD"),
+    ] {
+        assert_eq!(first_error(&format!("virtual=10.0.0.1:80\n\t{line}\n")), error, "{line}");
+    }
 }
 
 #[test]

@@ -220,6 +220,7 @@ mod tests {
             receive: receive.map(|pattern| Pattern::new(pattern).unwrap()),
             virtual_host: virtual_host.map(Into::into),
             http_method: HttpMethod::Get,
+            http: Default::default(),
             login: String::new(),
             passwd: String::new(),
             database: String::new(),

@@ -48,7 +48,7 @@ where
     let url = Url::first(exchange, SocketAddr::from(([127, 0, 0, 1], 80)))?;
     let proxied = via_proxy(exchange, &url);
     let host = url.authority();
-    let request = Request { method: exchange.http_method, url: &url, host, absolute_form: proxied };
+    let request = request(exchange, &url, host, proxied, true);
     let answer = wire::exchange(stream, &request)?;
     if let Some(location) = &answer.location {
         url.join(location)?;
@@ -64,7 +64,7 @@ fn judge(exchange: &Exchange, answer: Result<Answer, Failure>) -> CheckOutcome {
         Ok(answer) => answer,
         Err(failure) => return CheckOutcome::Down(failure),
     };
-    if answer.status / 100 != 2 {
+    if !exchange.http.accepts(answer.status) {
         return CheckOutcome::Down(Failure::Status { code: answer.status, phrase: answer.phrase });
     }
     match &exchange.receive {
@@ -85,10 +85,20 @@ fn last_answer(probe: &mut Probe<'_>) -> Result<Answer, Failure> {
         Service::HttpProxy => url.authority().to_owned(),
         _ => exchange.virtual_host.clone().unwrap_or_else(|| url::literal(probe.target.ip())),
     };
-    for hop in 0..=MAX_REDIRECTS {
-        let answer = fetch(probe, &url, &host, hop)?;
+    let first = url.origin();
+    let most = if exchange.http.stays { 0 } else { MAX_REDIRECTS };
+    let mut method = exchange.http_method;
+    for hop in 0..=most {
+        let at_home = url.origin() == first;
+        let proxied = via_proxy(exchange, &url);
+        let request = Request { method, ..request(exchange, &url, &host, proxied, at_home) };
+        let answer = fetch(probe, &request, hop)?;
         match (&answer.location, answer.status) {
-            (Some(location), 301 | 302 | 303 | 307 | 308) if hop < MAX_REDIRECTS => {
+            (Some(location), 301 | 302 | 303 | 307 | 308) if hop < most => {
+                // RFC 9110, section 15.4: a POST goes on as GET, but for the last two.
+                if method == HttpMethod::Post && answer.status < 307 {
+                    method = HttpMethod::Get;
+                }
                 url = url.join(location)?;
                 url.authority().clone_into(&mut host);
             }
@@ -99,22 +109,34 @@ fn last_answer(probe: &mut Probe<'_>) -> Result<Answer, Failure> {
 }
 
 /// One request and its answer.
-fn fetch(probe: &mut Probe<'_>, url: &Url, host: &str, hop: usize) -> Result<Answer, Failure> {
+fn fetch(probe: &mut Probe<'_>, request: &Request<'_>, hop: usize) -> Result<Answer, Failure> {
     let exchange = probe.exchange;
-    let proxied = via_proxy(exchange, url);
-    let request = Request { method: exchange.http_method, url, host, absolute_form: proxied };
-    let stream = connection(probe, url, proxied)?;
+    let url = request.url;
+    let stream = connection(probe, url, request.absolute_form)?;
     match url.scheme() {
-        Scheme::Http => wire::exchange(stream, &request),
+        Scheme::Http => wire::exchange(stream, request),
         Scheme::Https => {
             // The virtual host is the name of the server that was asked first, of no other.
             let name = match &exchange.virtual_host {
                 Some(name) if hop == 0 => name,
                 _ => url.host(),
             };
-            wire::exchange(tls::connect(stream, exchange, name)?, &request)
+            wire::exchange(tls::connect(stream, exchange, name)?, request)
         }
     }
+}
+
+/// `at_home`: whether it goes to the host that was asked first. Headers may be credentials, which are no other's.
+fn request<'a>(
+    exchange: &'a Exchange,
+    url: &'a Url,
+    host: &'a str,
+    absolute_form: bool,
+    at_home: bool,
+) -> Request<'a> {
+    let headers = if at_home { &exchange.http.headers[..] } else { &[] };
+    let (method, body) = (exchange.http_method, exchange.http.body.as_str());
+    Request { method, url, host, absolute_form, headers, body }
 }
 
 /// Whether this is asked of the proxy.

@@ -245,6 +245,7 @@ pub(crate) mod tests {
             receive: None,
             virtual_host: None,
             http_method: HttpMethod::Get,
+            http: Default::default(),
             login: String::new(),
             passwd: String::new(),
             database: String::new(),

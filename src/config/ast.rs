@@ -65,8 +65,8 @@ pub enum Value<'t> {
     Words(Vec<&'static str>),
     /// Text; tabs in a section have become four blanks.
     Text(Cow<'t, str>),
-    /// Ports, each with the last one of its range.
-    Ports(Vec<(u16, u16)>),
+    /// Ports or statuses, each with the last one of its range.
+    Ranges(Vec<(u16, u16)>),
     /// A fallback server.
     Fallback(FallbackServer<'t>),
 }

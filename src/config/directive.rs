@@ -63,6 +63,8 @@ pub enum Kind {
     CheckType,
     /// Ports and ranges of ports, separated by commas.
     Ports,
+    /// Statuses of HTTP and ranges of them, separated by commas.
+    Statuses,
     /// A comma-separated list of daemon states.
     States,
     /// The first run of lower-case letters.
@@ -100,6 +102,8 @@ pub struct Row {
     pub example: &'static str,
     /// Whether the original does not know it.
     pub addition: bool,
+    /// Whether several of them add up; of other directives the last one holds.
+    pub repeatable: bool,
 }
 
 impl Row {
@@ -115,11 +119,17 @@ impl Row {
             about: "",
             example: "",
             addition: false,
+            repeatable: false,
         }
     }
 
     const fn in_section(mut self, error: &'static str) -> Self {
         self.section_error = error;
+        self
+    }
+
+    const fn repeatable(mut self) -> Self {
+        self.repeatable = true;
         self
     }
 
@@ -147,11 +157,6 @@ impl Row {
     /// Whether it may stand on a global line.
     pub fn is_global(&self) -> bool {
         self.scope != Virtual
-    }
-
-    /// Whether several of them add up; of other directives the last one holds.
-    pub fn is_repeatable(&self) -> bool {
-        self.kind == WeightedFallback
     }
 
     /// Whether it may stand in a virtual section.
@@ -200,8 +205,8 @@ macro_rules! directives {
 use Kind::{
     AnyCaseWord, CheckType, CountOrPercent, DottedQuad, FallbackServer, HostName, Ignored,
     LeadingNumber, MailServer, Number, Port, Ports, Quoted, QuotedOrBare, RealServer, Rest,
-    RestUnquoted, Scheduler, SchedulerFlags, States, Time, VirtualService, WeightedFallback,
-    Withdrawn, Word, YesNo, YesNoOrBare,
+    RestUnquoted, Scheduler, SchedulerFlags, States, Statuses, Time, VirtualService,
+    WeightedFallback, Withdrawn, Word, YesNo, YesNoOrBare,
 };
 use Scope::{Both, Global, Virtual};
 
@@ -251,7 +256,7 @@ directives! {
         .about("fallback6 = [::1]:80 gate", "As fallback, for virtual6 sections.");
     FALLBACKSERVER = Row::new("fallbackserver", Both, WeightedFallback,
             "a fallback server is written HOST[:PORT] [gate|masq|ipip] [WEIGHT]")
-        .addition()
+        .addition().repeatable()
         .about("fallbackserver = 192.0.2.21:80 masq 3",
             "One of several fallback servers: `HOST[:PORT] [gate|masq|ipip] [WEIGHT]`, gate and weight 1 \
              unless given. May be repeated. While no real server is up, all of them are in the table, \
@@ -259,7 +264,7 @@ directives! {
              has a fallback or a fallbackserver of its own has none of the global ones.");
     FALLBACKSERVER6 = Row::new("fallbackserver6", Both, WeightedFallback,
             "a fallback server is written HOST[:PORT] [gate|masq|ipip] [WEIGHT]")
-        .addition()
+        .addition().repeatable()
         .about("fallbackserver6 = [2001:db8::21]:80 masq 3", "As fallbackserver, for virtual6 sections.");
     FALLBACKCOMMAND = Row::new("fallbackcommand", Both, QuotedOrBare, "invalid fallback command")
         .about("fallbackcommand = \"/usr/local/sbin/announce\"",
@@ -381,11 +386,31 @@ directives! {
         .about("receive = \"^OK\"",
             "A regular expression in Perl's syntax that must be found in the answer; case matters, and \
              ^ and $ are the ends of the answer unless the expression begins with (?m).");
-    HTTPMETHOD = Row::new("httpmethod", Virtual, AnyCaseWord(&["GET", "HEAD"]),
+    HTTPMETHOD = Row::new("httpmethod", Virtual, AnyCaseWord(&["GET", "HEAD", "POST"]),
             "httpmethod must be GET or HEAD")
         .or("GET")
         .about("httpmethod = HEAD",
-            "The method of http and https checks. An answer to HEAD has no body, so receive cannot match.");
+            "The method of http and https checks: GET, HEAD or, which the original does not know, POST. An \
+             answer to HEAD has no body, so receive cannot match.");
+    HTTPBODY = Row::new("httpbody", Virtual, QuotedOrBare, "invalid http body").addition()
+        .about("httpbody = \"{\\\"ping\\\":1}\"",
+            "What a POST sends, as it is written. Its type is told by httpheader: \
+             `httpheader = \"Content-Type: application/json\"`.");
+    HTTPHEADER = Row::new("httpheader", Virtual, QuotedOrBare, "invalid http header")
+        .addition().repeatable()
+        .about("httpheader = \"X-Health: director\"",
+            "A header that http, https and http_proxy checks send, `NAME: VALUE`. May be repeated. After a \
+             redirect to another host it is not sent. Host is set by virtualhost.");
+    HTTPSTATUS = Row::new("httpstatus", Virtual, Statuses,
+            "httpstatus must be statuses and ranges of them: 200-299,401")
+        .or("200-299").addition()
+        .about("httpstatus = 200-299,401",
+            "The statuses of an answer that http, https and http_proxy checks take for good.");
+    HTTPREDIRECT = Row::new("httpredirect", Virtual, YesNo, "httpredirect must be 'yes' or 'no'")
+        .or("yes").addition()
+        .about("httpredirect = no",
+            "Whether http, https and http_proxy checks follow redirects, at most seven. With no, the status \
+             of the redirect itself counts: see httpstatus.");
     VIRTUALHOST = Row::new("virtualhost", Virtual, HostName, "")
         .or("the real server's address")
         .about("virtualhost = www.example.com",

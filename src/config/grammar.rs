@@ -353,7 +353,7 @@ impl<'t> Parsing<'t> {
 /// Returns the one that is replaced.
 fn put<'t>(directives: &mut Vec<Directive<'t>>, directive: Directive<'t>) -> Option<Directive<'t>> {
     let replaces =
-        |known: &&mut Directive<'t>| known.row == directive.row && !directive.row.is_repeatable();
+        |known: &&mut Directive<'t>| known.row == directive.row && !directive.row.repeatable;
     match directives.iter_mut().find(replaces) {
         Some(known) => Some(std::mem::replace(known, directive)),
         None => {
@@ -368,7 +368,7 @@ const REPEATS: usize = 64;
 
 fn within_limit<'t>(row: &Row, value: &'t str, known: &[Directive<'_>]) -> Result<(), Refusal<'t>> {
     let repeats = known.iter().filter(|known| known.row == row).count();
-    if !row.is_repeatable() || repeats < REPEATS {
+    if !row.repeatable || repeats < REPEATS {
         return Ok(());
     }
     let text = Some(format!("more than {REPEATS} lines of {}", row.name));

@@ -115,6 +115,7 @@ fn argument(row: &Row) -> String {
         Kind::Time => "time".to_owned(),
         Kind::Port => "port".to_owned(),
         Kind::Ports => "port[\\-port],...".to_owned(),
+        Kind::Statuses => "status[\\-status],...".to_owned(),
         Kind::CountOrPercent => "number | percentage".to_owned(),
         Kind::YesNo | Kind::YesNoOrBare => "yes | no".to_owned(),
         Kind::Quoted | Kind::Ignored => "string".to_owned(),

@@ -6,6 +6,7 @@ use super::real_server::{fallback, number, weighted_fallback};
 use super::source::{as_latin1, as_pattern};
 use crate::model::SERVICES;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// No check can be run more often, or has to be over sooner.
@@ -82,6 +83,7 @@ pub(super) fn read<'t>(
         Kind::SchedulerFlags => context.scheduler_flags(),
         Kind::DottedQuad => context.dotted_quad(),
         Kind::Ports => context.ports(),
+        Kind::Statuses => context.statuses(),
         Kind::FallbackServer => context.fallback_server(text, fallback(text)),
         Kind::WeightedFallback => context.fallback_server(text, weighted_fallback(text)),
         Kind::Ignored => context.ignored(),
@@ -357,30 +359,35 @@ impl<'t> Context<'t> {
     }
 
     /// Ports and ranges of them, separated by commas.
-    fn ports(&self) -> Read<'t> {
-        let mut ranges = Vec::new();
-        let mut count = 0;
-        for part in self.trimmed.split(',').map(str::trim) {
+    /// Numbers within these, and ranges of them, separated by commas.
+    fn ranges(&self, within: RangeInclusive<u16>) -> Result<Vec<(u16, u16)>, Refusal<'t>> {
+        let number = |digits: &str| {
+            let digits = digits.trim();
+            digits.parse().ok().filter(|number| within.contains(number) && is_digits(digits))
+        };
+        let range = |part: &'t str| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let number = |digits: &str| {
-                let digits = digits.trim();
-                digits.parse::<u16>().ok().filter(|port| *port > 0 && is_digits(digits))
-            };
-            let (Some(first), Some(last)) = (number(first), number(last)) else {
-                return Err(self.refuse_at(part, self.error()));
-            };
-            if last < first {
-                return Err(self.refuse_at(part, self.error()));
+            match (number(first), number(last)) {
+                (Some(first), Some(last)) if first <= last => Ok((first, last)),
+                _ => Err(self.refuse_at(part, self.error())),
             }
-            count += usize::from(last - first) + 1;
-            ranges.push((first, last));
-        }
+        };
+        self.trimmed.split(',').map(str::trim).map(range).collect()
+    }
+
+    fn statuses(&self) -> Read<'t> {
+        Ok(Value::Ranges(self.ranges(100..=999)?).into())
+    }
+
+    fn ports(&self) -> Read<'t> {
+        let ranges = self.ranges(1..=u16::MAX)?;
+        let count: usize = ranges.iter().map(|(first, last)| usize::from(last - first) + 1).sum();
         if count > PORTS_LIMIT {
             let text = format!("{}: more than {PORTS_LIMIT} of them", self.error());
             let hint = Some("a service of a firewall mark takes any number of ports");
             return Err(Refusal { text: Some(text), at: self.trimmed, hint });
         }
-        Ok(Value::Ports(ranges).into())
+        Ok(Value::Ranges(ranges).into())
     }
 
     fn fallback_server(

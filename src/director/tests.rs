@@ -688,6 +688,7 @@ fn a_combined_check_negotiates_first_and_after_failures() {
         receive: None,
         virtual_host: None,
         http_method: Default::default(),
+        http: Default::default(),
         login: String::new(),
         passwd: String::new(),
         database: String::new(),

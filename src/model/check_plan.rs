@@ -135,6 +135,31 @@ pub enum HttpMethod {
     Get,
     /// No body, so `receive` cannot match.
     Head,
+    /// With `httpbody`.
+    Post,
+}
+
+/// What http, https and http_proxy checks send and accept beyond the original's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct HttpOptions {
+    /// `httpheader`: name and value.
+    pub headers: Vec<(String, String)>,
+    /// `httpbody`.
+    pub body: String,
+    /// `httpstatus`: ranges of statuses that are good; empty for 2xx.
+    pub statuses: Vec<(u16, u16)>,
+    /// `httpredirect = no`: a redirect is an answer like any other.
+    pub stays: bool,
+}
+
+impl HttpOptions {
+    /// Whether an answer with this status may be good.
+    pub fn accepts(&self, status: u16) -> bool {
+        match self.statuses[..] {
+            [] => status / 100 == 2,
+            ref ranges => ranges.iter().any(|&(first, last)| (first..=last).contains(&status)),
+        }
+    }
 }
 
 /// `checkcertificate`: what is asked of a TLS server's certificate.
@@ -168,6 +193,8 @@ pub struct Exchange {
     pub virtual_host: Option<String>,
     /// `httpmethod`.
     pub http_method: HttpMethod,
+    /// `httpheader`, `httpbody`, `httpstatus`, `httpredirect`.
+    pub http: HttpOptions,
     /// `login`, with the service's default filled in.
     pub login: String,
     /// `passwd`, with the service's default filled in.

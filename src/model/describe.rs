@@ -1,8 +1,9 @@
 //! What a configuration was understood as, for people: the output of `--check`.
 
 use super::{
-    AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, LogTarget, Model,
-    Netmask, RealServer, Service, Settings, Step, Transport, User, VirtualService,
+    AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, HttpOptions,
+    LogTarget, Model, Netmask, RealServer, Service, Settings, Step, Transport, User,
+    VirtualService,
 };
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -257,6 +258,7 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
         line.push_str(match exchange.http_method {
             HttpMethod::Get => ", GET",
             HttpMethod::Head => ", HEAD",
+            HttpMethod::Post => ", POST",
         });
     }
     if row.directives.contains(&"httpmethod") {
@@ -269,10 +271,17 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
     {
         let _ = write!(line, " for {host}");
     }
+    if row.directives.contains(&"httpstatus") {
+        http_options(&exchange.http, &mut line);
+    }
     if !exchange.login.is_empty() && row.directives.contains(&"login") {
         let _ = write!(line, ", login {}", exchange.login);
     }
-    let _ = write!(line, "; up: {}", row.up);
+    let up = match exchange.http.statuses[..] {
+        [] => row.up.to_owned(),
+        ref ranges => row.up.replace("2xx", &statuses(ranges)),
+    };
+    let _ = write!(line, "; up: {up}");
     match &exchange.receive {
         Some(pattern) => {
             let _ = write!(line, "; receive {pattern:?}");
@@ -281,6 +290,27 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
         None => {}
     }
     line
+}
+
+fn http_options(http: &HttpOptions, line: &mut String) {
+    // Values may be secrets.
+    for (name, _) in &http.headers {
+        let _ = write!(line, ", header {name}");
+    }
+    if !http.body.is_empty() {
+        let _ = write!(line, ", body of {} bytes", http.body.len());
+    }
+    if http.stays {
+        line.push_str(", redirects not followed");
+    }
+}
+
+fn statuses(ranges: &[(u16, u16)]) -> String {
+    let range = |&(first, last): &(u16, u16)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(",")
 }
 
 fn seconds(duration: Duration) -> String {

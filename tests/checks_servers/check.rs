@@ -38,6 +38,7 @@ impl Check {
             receive: None,
             virtual_host: None,
             http_method: HttpMethod::Get,
+            http: Default::default(),
             login: String::new(),
             passwd: String::new(),
             database: String::new(),

@@ -156,6 +156,7 @@ fn talk(service: Service, said: &[u8]) {
         receive: Pattern::new("o.e").ok(),
         virtual_host: None,
         http_method: HttpMethod::Get,
+        http: Default::default(),
         login: login.to_owned(),
         passwd: "secret".to_owned(),
         database: String::new(),

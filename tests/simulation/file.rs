@@ -76,6 +76,7 @@ fn exchange(request: &str) -> Arc<Exchange> {
         receive: None,
         virtual_host: None,
         http_method: HttpMethod::Get,
+        http: Default::default(),
         login: String::new(),
         passwd: String::new(),
         database: String::new(),

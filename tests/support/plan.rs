@@ -22,6 +22,7 @@ pub fn exchange(service: Service) -> Exchange {
         receive: None,
         virtual_host: None,
         http_method: HttpMethod::Get,
+        http: Default::default(),
         login: String::new(),
         passwd: String::new(),
         database: String::new(),

@@ -42,6 +42,10 @@ pub(super) struct Request<'a> {
     pub(super) host: &'a str,
     /// Whether the request line has the whole URL, as a proxy needs it (RFC 9112, section 3.2.2).
     pub(super) absolute_form: bool,
+    /// Names and values beside our own.
+    pub(super) headers: &'a [(String, String)],
+    /// Of a POST.
+    pub(super) body: &'a str,
 }
 
 /// What was answered.
@@ -68,7 +72,9 @@ where
         stream,
         buffers: LazyBuffers::new(
             INPUT_BUFFER,
-            2048 + request.url.path_and_query().len() + request.host.len(),
+            2048 + request.url.path_and_query().len()
+                + request.host.len()
+                + length(request.headers),
         ),
         origin: request.absolute_form.then(|| request.url.origin()),
         head: Some(Vec::new()),
@@ -77,7 +83,12 @@ where
     };
     let agent =
         Agent::with_parts(config().clone(), OneConnection(Mutex::new(Some(wire))), NoResolver);
-    let response = agent.run(head_of(request)?).map_err(|error| heard.failure(error))?;
+    let head = head_of(request)?;
+    let answer = match request.method {
+        HttpMethod::Post => agent.run(head.map(|()| request.body)),
+        HttpMethod::Get | HttpMethod::Head => agent.run(head),
+    };
+    let response = answer.map_err(|error| heard.failure(error))?;
     let location = response.headers().get(header::LOCATION).map(|it| it.as_bytes().to_vec());
     let body = read_body(response.into_body().into_reader(), &heard)?;
     let (status, phrase) = heard.status_line();
@@ -105,19 +116,38 @@ fn head_of(request: &Request<'_>) -> Result<http::Request<()>, Failure> {
     let method = match request.method {
         HttpMethod::Get => "GET",
         HttpMethod::Head => "HEAD",
+        HttpMethod::Post => "POST",
     };
     let url = format!("{}{}", request.url.origin(), request.url.path_and_query());
     let mut builder = http::Request::builder()
         .method(method)
         .uri(url)
         .header(header::HOST, request.host.as_bytes())
-        .header(header::CONNECTION, "close")
-        .header(header::USER_AGENT, USER_AGENT);
+        .header(header::CONNECTION, "close");
+    let named =
+        |wanted: &str| request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    if !named("User-Agent") {
+        builder = builder.header(header::USER_AGENT, USER_AGENT);
+    }
+    for (name, value) in request.headers {
+        // What proves who asks is for nobody to read in a transcript.
+        let shown = matches!(
+            &*name.to_ascii_lowercase(),
+            "accept" | "accept-language" | "content-type" | "user-agent"
+        );
+        let value = if shown { value } else { secret(value) };
+        builder = builder.header(name, value);
+    }
     if let Some(user) = request.url.user() {
         let credentials = openssl::base64::encode_block(&decode(user));
         builder = builder.header(header::AUTHORIZATION, format!("Basic {}", secret(&credentials)));
     }
     builder.body(()).map_err(|error| Failure::Config(format!("request: {error}").into()))
+}
+
+/// Bytes of these headers as they are sent.
+fn length(headers: &[(String, String)]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
 }
 
 /// Undoes percent-encoding.

@@ -4,10 +4,12 @@ use super::Builder;
 use super::check::{intern, transport};
 use super::lookup::Lookup;
 use crate::config::{
-    CHECKCAFILE, CHECKCERTIFICATE, DATABASE, Found, HTTPMETHOD, LOGIN, PASSWD, Place, RECEIVE,
-    REQUEST, SECRET, Section, VIRTUALHOST,
+    CHECKCAFILE, CHECKCERTIFICATE, DATABASE, Found, HTTPBODY, HTTPHEADER, HTTPMETHOD, HTTPREDIRECT,
+    HTTPSTATUS, LOGIN, PASSWD, Place, RECEIVE, REQUEST, SECRET, Section, VIRTUALHOST, Value,
 };
-use crate::model::{CertificateCheck, Exchange, HttpMethod, Pattern, Service, ServiceAddress};
+use crate::model::{
+    CertificateCheck, Exchange, HttpMethod, HttpOptions, Pattern, Service, ServiceAddress,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,8 +44,10 @@ impl Builder<'_, '_> {
             virtual_host: owned(&VIRTUALHOST),
             http_method: match lookup.word(&HTTPMETHOD) {
                 Some("HEAD") => HttpMethod::Head,
+                Some("POST") => HttpMethod::Post,
                 _ => HttpMethod::Get,
             },
+            http: self.http_options(lookup, found),
             login,
             passwd,
             database: owned(&DATABASE).unwrap_or_default(),
@@ -82,6 +86,30 @@ impl Builder<'_, '_> {
                     .hint("receive is a regular expression in Perl's syntax");
                 None
             }
+        }
+    }
+
+    fn http_options(&mut self, lookup: Lookup<'_, '_>, found: Found) -> HttpOptions {
+        let mut headers = Vec::new();
+        for directive in lookup.own.iter().filter(|directive| *directive.row == HTTPHEADER) {
+            let Value::Text(text) = &directive.value else { continue };
+            match header(text) {
+                Ok(header) => headers.push(header),
+                Err(hint) => {
+                    let error = self.diagnostics.error(found, &directive.place, HTTPHEADER.error);
+                    error.hint(hint);
+                }
+            }
+        }
+        let statuses = match lookup.directive(&HTTPSTATUS).map(|directive| &directive.value) {
+            Some(Value::Ranges(ranges)) => ranges.clone(),
+            _ => Vec::new(),
+        };
+        HttpOptions {
+            headers,
+            body: lookup.text(&HTTPBODY).unwrap_or_default().to_owned(),
+            statuses,
+            stays: lookup.yes(&HTTPREDIRECT) == Some(false),
         }
     }
 
@@ -135,6 +163,28 @@ impl Builder<'_, '_> {
                 .hint("it is for https, http, http_proxy, imaps, ldaps and pops");
         }
     }
+}
+
+/// `NAME: VALUE` (RFC 9110, section 5); the message itself has these four of its own.
+fn header(text: &str) -> Result<(String, String), &'static str> {
+    const FORM: &str = "a header is written NAME: VALUE";
+    let (name, value) = text.split_once(':').ok_or(FORM)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(FORM);
+    }
+    let value = value.trim_matches([' ', '\t']);
+    if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t') {
+        return Err("a header's value has printable characters of ASCII only");
+    }
+    if name.eq_ignore_ascii_case("Host") {
+        return Err("the Host header is set by virtualhost");
+    }
+    let own = ["Connection", "Content-Length", "Transfer-Encoding"];
+    if own.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return Err("this header follows from the request");
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 pub(super) fn with_slash(request: &str) -> String {

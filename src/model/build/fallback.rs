@@ -156,7 +156,7 @@ impl<'a, 't> Builder<'_, '_> {
         address: ServiceAddress,
         real_servers: &[RealServer],
     ) {
-        let Some((_, last)) = fallbacks.last().filter(|(_, it)| it.row.is_repeatable()) else {
+        let Some((_, last)) = fallbacks.last().filter(|(_, it)| it.row.repeatable) else {
             return;
         };
         let mut lines: HashMap<DestinationAddress, usize> = HashMap::new();
@@ -169,7 +169,7 @@ impl<'a, 't> Builder<'_, '_> {
                 let hint = "the kernel lists it once, as the later line says";
                 self.diagnostics.note(found, place, text, hint);
             }
-            if row.is_repeatable() && real.contains(&listed) {
+            if row.repeatable && real.contains(&listed) {
                 let text = format!("{listed} is a real server of this service too");
                 let hint = "while all real servers are down, it gets connections all the same";
                 self.diagnostics.note(found, place, text, hint);

@@ -3,8 +3,8 @@
 use super::Builder;
 use super::lookup::Lookup;
 use crate::config::{
-    CHECKCERTIFICATE, CHECKCOMMAND, CHECKTYPE, HTTPMETHOD, LOGIN, NETMASK, OPS, PERSISTENT, Place,
-    RECEIVE, REQUEST, SCHEDULER, SERVICE, Section,
+    CHECKCERTIFICATE, CHECKCOMMAND, CHECKTYPE, HTTPBODY, HTTPMETHOD, LOGIN, NETMASK, OPS,
+    PERSISTENT, Place, RECEIVE, REQUEST, SCHEDULER, SERVICE, Section,
 };
 use crate::model::{
     Exchange, HttpMethod, Protocol, RealServer, Service, ServiceAddress, VirtualService,
@@ -85,6 +85,15 @@ impl Builder<'_, '_> {
                     &HTTPMETHOD,
                     "the answer to HEAD has no body, so receive is never found",
                     "leave receive or httpmethod out",
+                );
+            }
+            Service::Http | Service::Https | Service::HttpProxy
+                if exchange.http_method != HttpMethod::Post && !exchange.http.body.is_empty() =>
+            {
+                note(
+                    &HTTPBODY,
+                    "httpbody is sent with httpmethod=POST only",
+                    "write httpmethod = POST, or leave httpbody out",
                 );
             }
             _ => {}

@@ -29,7 +29,7 @@ impl Builder<'_, '_> {
         let mut services = vec![first];
         let lookup = Lookup { own: &section.directives, ..global };
         let Some(directive) = lookup.own(&PORTS) else { return services };
-        let Value::Ports(ranges) = &directive.value else { return services };
+        let Value::Ranges(ranges) = &directive.value else { return services };
         let ServiceAddress::Address { address, .. } = services[0].address else {
             let text = "ports needs an address: a firewall mark has none";
             self.diagnostics

@@ -342,7 +342,7 @@ fn own() -> impl Strategy<Value = String> {
         ),
         directive(
             &["httpmethod"],
-            select(vec!["GET", "head", "Head", "POST", ""]).prop_map(str::to_owned)
+            select(vec!["GET", "head", "Head", "PUT", ""]).prop_map(str::to_owned)
         ),
         directive(
             &["request", "receive", "login", "passwd", "database", "secret", "load"],

@@ -65,7 +65,7 @@ fn the_request_is_the_originals() {
     for (exchange, line, host) in [
         (http(), "GET / HTTP/1.1", "127.0.0.1"),
         (
-            ldirectord::model::Exchange {
+            Exchange {
                 http_method: HttpMethod::Head,
                 ..http().request("/a b/c?d=e&f").host("www.example.com")
             },
@@ -164,10 +164,8 @@ fn receive_is_searched_as_perl_does() {
         let outcome = negotiate(exchange(Service::Http).receive(pattern), server.address);
         assert_eq!(outcome.is_up(), up, "{pattern}");
     }
-    let head = ldirectord::model::Exchange {
-        http_method: HttpMethod::Head,
-        ..exchange(Service::Http).receive("Hello")
-    };
+    let head =
+        Exchange { http_method: HttpMethod::Head, ..exchange(Service::Http).receive("Hello") };
     assert!(!negotiate(head, server.address).is_up());
 }
 

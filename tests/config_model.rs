@@ -4,9 +4,10 @@
 
 use ldirectord::config::{Severity, Source, load_source};
 use ldirectord::model::{
-    CertificateCheck, CheckMethod, Exchange, Fallback, FallbackMinimum, ForwardingMethod,
-    HttpMethod, HttpOptions, LoadError, LogTarget, MemoryResolver, Model, Netmask, Service,
-    ServiceAddress, StatusSet, SystemResolver, Thresholds, Transport, VirtualService,
+    CertificateCheck, CheckMethod, CheckSource, Exchange, Fallback, FallbackMinimum,
+    ForwardingMethod, HttpMethod, HttpOptions, LoadError, LogTarget, MemoryResolver, Model,
+    Netmask, Service, ServiceAddress, StatusSet, SystemResolver, Thresholds, Transport,
+    VirtualService,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -488,6 +489,43 @@ fn certificates() {
         checked("checkcafile=\"/ca.pem\""),
         (CertificateCheck::Chain, Some("/ca.pem".into()))
     );
+}
+
+#[test]
+fn where_checks_leave_from() {
+    let of =
+        |lines: &str| service("", &format!("{lines}\n{REAL}")).real_servers[0].check.from.clone();
+    let address = |text: &str| Some(CheckSource::Address(text.parse().unwrap()));
+    let interface = |name: &str| Some(CheckSource::Interface(name.to_owned()));
+    assert_eq!(of(""), None);
+    assert_eq!(of("checkfrom=192.0.2.250"), address("192.0.2.250"));
+    assert_eq!(of("checkfrom=\"bond0.17\""), interface("bond0.17"));
+    assert_eq!(of("checkfrom=2001:db8::1"), None, "for real servers of the same family");
+    assert_eq!(of("checkfrom=eth0\nchecktype=ping"), interface("eth0"));
+    let global = |from: &str, lines: &str| {
+        let global = format!("checkfrom={from}");
+        service(&global, &format!("{lines}\n{REAL}")).real_servers[0].check.from.clone()
+    };
+    assert_eq!(global("192.0.2.250", ""), address("192.0.2.250"));
+    assert_eq!(global("192.0.2.250", "checkfrom=eth1"), interface("eth1"));
+    for lines in ["checktype=ping", "checktype=external"] {
+        assert_eq!(global("192.0.2.250", lines), None, "{lines}");
+    }
+    for (lines, error) in [
+        ("checkfrom=no such", "invalid check source: no such"),
+        ("checkfrom=1.2.3.4/24", "invalid check source: 1.2.3.4/24"),
+        ("checkfrom=sixteen-letters-", "invalid check source: sixteen-letters-"),
+        (
+            "checktype=ping\n\tcheckfrom=192.0.2.250",
+            "checkfrom 192.0.2.250 makes no sense for checktype=ping",
+        ),
+        (
+            "checktype=external\n\tcheckfrom=eth0",
+            "checkfrom eth0 makes no sense for checktype=external",
+        ),
+    ] {
+        assert_eq!(first_error(&format!("virtual=10.0.0.1:80\n\t{lines}\n")), error, "{lines}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use ldirectord::prober::{ProberOptions, Transcriber};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -637,4 +637,42 @@ fn a_short_password_is_masked_where_it_is_sent_and_only_there() {
             "< 221 a\r\n"
         ]
     );
+}
+
+#[test]
+fn checks_leave_from_where_checkfrom_says() {
+    let server = Scripted::new(|mut stream| {
+        let peer = stream.peer_addr().unwrap().ip();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{peer}").as_bytes());
+    });
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let datagram_server = datagrams.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while let Ok((_, peer)) = datagrams.recv_from(&mut buffer) {
+            let _ = datagrams.send_to(peer.ip().to_string().as_bytes(), peer);
+        }
+    });
+    let from = |from: &str| format!("checkfrom={from}");
+    for (source, seen) in [("127.0.0.9", "127.0.0.9"), ("lo", "127.0.0.1"), ("::1", "127.0.0.1")] {
+        let receive = format!("receive=\"^{}$\"", seen.replace('.', "\\."));
+        let lines = [&*from(source), "service=http", &*receive];
+        let (shown, status) = Config::new(&service(80, &[server.address], &lines)).shown("--all");
+        assert_eq!(status, 0, "{source}: {shown}");
+        assert!(shown.contains(&format!("connected from {seen}:")), "{source}: {shown}");
+        let lines =
+            [&*from(source), "protocol=udp", "service=simpletcp", "request=\"x\"", &*receive];
+        let (shown, status) =
+            Config::new(&service(5000, &[datagram_server], &lines)).shown("--all");
+        assert_eq!(status, 0, "{source}: {shown}");
+    }
+    for (source, why) in
+        [("192.0.2.77", "Cannot assign requested address"), ("nosuch0", "checkfrom nosuch0: ")]
+    {
+        let lines = [&*from(source), "service=http"];
+        let (shown, status) = Config::new(&service(80, &[server.address], &lines)).shown("--all");
+        assert_ne!(status, 0, "{source}: {shown}");
+        assert!(shown.contains(why) && !shown.contains(" down: "), "{source}: {shown}");
+    }
 }

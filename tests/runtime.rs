@@ -38,6 +38,7 @@ fn real_server(address: SocketAddr) -> RealServer {
             port: address.port(),
             check_timeout: Duration::from_millis(500),
             negotiate_timeout: Duration::from_secs(1),
+            from: None,
             method: CheckMethod::Connect,
         }),
     }

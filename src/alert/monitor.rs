@@ -206,6 +206,7 @@ mod tests {
                 port,
                 check_timeout: Duration::from_secs(5),
                 negotiate_timeout: Duration::from_secs(30),
+                from: None,
                 method,
             }),
         }

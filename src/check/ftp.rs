@@ -3,7 +3,7 @@
 //! Up when the login is accepted and, if `receive` is given, the file `request` matches it. The file
 //! comes over a passive connection, and always from the server itself, whatever address it names.
 
-use super::connect::{self, Probe};
+use super::connect::Probe;
 use super::line::{Lines, Reply};
 use super::transcript::{search, secret};
 use super::{Failure, TimedStream};
@@ -68,7 +68,7 @@ impl Control {
     fn fetch(&mut self, path: &str, probe: &Probe<'_>) -> Result<Vec<u8>, Failure> {
         expect_success(self.command("TYPE I")?)?;
         let port = self.passive_port()?;
-        let data = connect::tcp(SocketAddr::new(self.server.ip(), port), probe.deadline)?;
+        let data = probe.another(SocketAddr::new(self.server.ip(), port))?;
         let reply = self.command(&format!("RETR {path}"))?;
         if !matches!(reply.code / 100, 1 | 2) {
             return Err(reply.rejected());
@@ -211,7 +211,7 @@ mod tests {
             ..exchange(Service::Ftp)
         };
         let deadline = Deadline::after(Duration::from_secs(30));
-        let outcome = check(Probe { exchange: &plan, target, deadline, dialled: None });
+        let outcome = check(Probe { exchange: &plan, target, deadline, from: None, dialled: None });
         (verdict(outcome), server.join().unwrap())
     }
 

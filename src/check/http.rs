@@ -7,7 +7,7 @@
 mod url;
 mod wire;
 
-use super::connect::{self, Probe};
+use super::connect::Probe;
 use super::transcript::search;
 use super::{CheckOutcome, Failure, TimedStream, tls};
 use crate::model::{Exchange, HttpMethod, Service};
@@ -150,7 +150,7 @@ fn connection(probe: &mut Probe<'_>, url: &Url, proxied: bool) -> Result<TimedSt
     let dialled = probe.dialled.take();
     match dialled {
         Some(stream) if address == probe.target => Ok(TimedStream::new(stream, probe.deadline)),
-        _ => connect::tcp(address, probe.deadline),
+        _ => probe.another(address),
     }
 }
 

@@ -141,7 +141,7 @@ fn dispatch(
         Begin::Dial(_) if ends_with_connection(plan, step) => {
             return match dialled {
                 Some(_) => CheckOutcome::up(),
-                None => connect::tcp(plan.target(), deadline).map(drop).into(),
+                None => connect::tcp(plan.target(), plan.from.as_ref(), deadline).map(drop).into(),
             };
         }
         Begin::Dial(_) | Begin::Work => {}
@@ -151,10 +151,12 @@ fn dispatch(
             CheckOutcome::Down(Failure::Internal("a check without work was given work".to_owned()))
         }
         CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. } => {
-            negotiate(Probe { exchange, target: plan.target(), deadline, dialled })
+            let from = plan.from.as_ref();
+            negotiate(Probe { exchange, target: plan.target(), deadline, from, dialled })
         }
         CheckMethod::Ping { attempts } => {
-            ping::check(plan.address, *attempts, plan.check_timeout, deadline).into()
+            let from = plan.from.as_ref();
+            ping::check(plan.address, *attempts, plan.check_timeout, from, deadline).into()
         }
         CheckMethod::External(script) => {
             external::check(script, plan.check_timeout, deadline).into()

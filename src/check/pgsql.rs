@@ -4,7 +4,7 @@
 //! in the clear, as the server asks. TLS where the server offers it, its certificate not verified,
 //! as `sslmode=prefer` of the server's own library.
 
-use super::connect::{self, Probe};
+use super::connect::Probe;
 use super::sql::{MESSAGE_LIMIT, TOTAL_LIMIT, statement};
 use super::transcript::secret;
 use super::{Failure, TimedStream, tls};
@@ -44,7 +44,7 @@ pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
     match talk(tls::connect(stream, &unverified, &name)?, exchange, statement) {
         // A server may let this user in without TLS only.
         Err(Ended::NoEntry(_)) => {
-            let stream = connect::tcp(probe.target, probe.deadline)?;
+            let stream = probe.another(probe.target)?;
             Ok(talk(stream, exchange, statement)?)
         }
         outcome => Ok(outcome?),

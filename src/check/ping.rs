@@ -2,6 +2,7 @@
 
 use super::transcript::{self, Seen};
 use super::{Deadline, Failure};
+use crate::model::CheckSource;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use ping::{Error, Pinger};
 use std::io;
@@ -16,9 +17,16 @@ pub(super) fn check(
     address: IpAddr,
     attempts: u32,
     each: Duration,
+    from: Option<&CheckSource>,
     deadline: Deadline,
 ) -> Result<(), Failure> {
-    let mut pinger = Pinger::new();
+    let mut pinger = match from {
+        Some(CheckSource::Interface(name)) => {
+            let built = Pinger::builder().bind_device(name).build();
+            built.map_err(|error| Failure::Local(format!("checkfrom {name}: {error}")))?
+        }
+        Some(CheckSource::Address(_)) | None => Pinger::new(),
+    };
     let mut failure = Failure::NoReply;
     for attempt in 1..=attempts.max(1) {
         let Ok(left) = deadline.remaining() else { break };

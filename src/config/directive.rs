@@ -343,6 +343,12 @@ directives! {
     CHECKPORT = Row::new("checkport", Virtual, Port, "invalid port")
         .or("the real server's port, else that of the service")
         .about("checkport = 8081", "The port that checks connect to.");
+    CHECKFROM = Row::new("checkfrom", Both, QuotedOrBare, "invalid check source")
+        .or("what the kernel's routes choose").addition()
+        .about("checkfrom = 192.0.2.250",
+            "Where the packets of checks leave this machine from: one of its addresses, for real servers of \
+             the same family, or the name of an interface or VRF. It is not for external checks; a ping \
+             can leave by an interface only.");
     CHECKTIMEOUT = Row::new("checktimeout", Both, Time, "invalid check timeout value")
         .in_section("invalid check timeout").or("negotiatetimeout if that is set, else 5").seconds()
         .about("checktimeout = 3",

@@ -23,6 +23,7 @@ fn plan(host: u8, method: CheckMethod) -> Arc<CheckPlan> {
         port: 80,
         check_timeout: Duration::from_secs(1),
         negotiate_timeout: Duration::from_secs(1),
+        from: None,
         method,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{Pattern, Service, User};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +22,28 @@ pub struct CheckPlan {
     pub check_timeout: Duration,
     /// `negotiatetimeout`: the whole of every other negotiate check.
     pub negotiate_timeout: Duration,
+    /// `checkfrom`: where its packets leave this machine from; without it the kernel chooses.
+    pub from: Option<CheckSource>,
     /// `checktype` with what belongs to it.
     pub method: CheckMethod,
+}
+
+/// `checkfrom`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CheckSource {
+    /// An address of this machine.
+    Address(IpAddr),
+    /// An interface, or a VRF.
+    Interface(String),
+}
+
+impl fmt::Display for CheckSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Interface(name) => f.write_str(name),
+        }
+    }
 }
 
 /// `checktype`.

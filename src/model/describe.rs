@@ -216,7 +216,7 @@ fn by(user: &Option<Arc<User>>) -> String {
 fn check(plan: &CheckPlan) -> String {
     let limit = seconds(plan.timeout(Step::Full));
     let port = plan.port;
-    match &plan.method {
+    let mut line = match &plan.method {
         CheckMethod::On => "none, always up".to_owned(),
         CheckMethod::Off => "none, never used".to_owned(),
         CheckMethod::Connect => format!("connect to port {port} within {limit}"),
@@ -235,7 +235,11 @@ fn check(plan: &CheckPlan) -> String {
         CheckMethod::Combined { connects, exchange, .. } => {
             format!("{}; then {connects} times connect only", negotiate(exchange, port, &limit))
         }
+    };
+    if let Some(from) = &plan.from {
+        let _ = write!(line, ", from {from}");
     }
+    line
 }
 
 fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {

@@ -19,8 +19,8 @@ mod virtual_service;
 pub use address::{DestinationAddress, Family, Protocol, ServiceAddress};
 pub use build::build;
 pub use check_plan::{
-    CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, HttpOptions, Script, Step,
-    Transport, without_port,
+    CertificateCheck, CheckMethod, CheckPlan, CheckSource, Exchange, HttpMethod, HttpOptions,
+    Script, Step, Transport, without_port,
 };
 pub use describe::{describe, describe_service};
 pub use dialogue::{DEFINITION_LIMIT, DEFINITIONS, Dialogue, DialogueError, Turn};

@@ -245,6 +245,7 @@ mod tests {
             port: 80,
             check_timeout: Duration::ZERO,
             negotiate_timeout: Duration::ZERO,
+            from: None,
             method: CheckMethod::Connect,
         });
         let chosen = Chosen {

@@ -3,13 +3,12 @@
 //! A dead host is the commonest failure, and waiting for one must not cost a thread. Connects are
 //! non-blocking; those that do not succeed at once wait in an epoll set, each with its deadline.
 
-use crate::check::Failure;
+use crate::check::{Failure, begin_connect};
+use crate::model::CheckSource;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, socket, sockopt,
-};
+use nix::sys::socket::{getsockopt, sockopt};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
@@ -24,6 +23,8 @@ pub(crate) struct Dial<T> {
     pub(crate) tag: T,
     /// Where to.
     pub(crate) target: SocketAddr,
+    /// `checkfrom`.
+    pub(crate) from: Option<CheckSource>,
     /// How long it may take from the moment it is begun.
     pub(crate) timeout: Duration,
 }
@@ -160,7 +161,7 @@ where
                 .into_iter()
                 .filter_map(|dial| {
                     let now = Instant::now();
-                    match begin_connect(dial.target) {
+                    match begin_connect(dial.target, dial.from.as_ref()) {
                         Ok(socket) => Some((dial, socket, now)),
                         Err(failure) => {
                             let result = Err(failure);
@@ -247,17 +248,6 @@ fn poll_once<T>(begun: &[(Dial<T>, OwnedFd, Instant)]) -> Vec<PollFlags> {
         return vec![PollFlags::empty(); begun.len()];
     }
     set.iter().map(|entry| entry.revents().unwrap_or(PollFlags::empty())).collect()
-}
-
-fn begin_connect(target: SocketAddr) -> Result<OwnedFd, Failure> {
-    let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let local = |error: Errno| Failure::local(error.into());
-    let socket = socket(family, SockType::Stream, flags, None).map_err(local)?;
-    match connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &SockaddrStorage::from(target)) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
-        Err(error) => Err(Failure::not_connected(error.into())),
-    }
 }
 
 fn finish<T>(pending: Pending<T>, failed: bool) -> Dialled<T> {
@@ -358,7 +348,8 @@ mod tests {
             .map(|_| TcpStream::connect_timeout(&swallowing, Duration::from_millis(200)))
             .collect();
         let (dialer, receiver) = dialer(10);
-        let dial = |tag, target| Dial { tag, target, timeout: Duration::from_millis(300) };
+        let dial =
+            |tag, target| Dial { tag, target, from: None, timeout: Duration::from_millis(300) };
         dialer.dial(vec![dial(1, open), dial(2, closed), dial(3, swallowing)]);
         assert_eq!(
             results(&receiver, 3),
@@ -372,7 +363,7 @@ mod tests {
         let target = listener.local_addr().expect("its address");
         let (dialer, receiver) = dialer(2);
         let timeout = Duration::from_secs(10);
-        dialer.dial((0..50).map(|tag| Dial { tag, target, timeout }).collect());
+        dialer.dial((0..50).map(|tag| Dial { tag, target, from: None, timeout }).collect());
         let accept = std::thread::spawn(move || listener.incoming().take(50).count());
         assert!(results(&receiver, 50).iter().all(|(_, result)| result.is_ok()));
         assert_eq!(accept.join().expect("no panic"), 50);

@@ -236,6 +236,7 @@ mod tests {
             port: 443,
             check_timeout: Duration::from_millis(1500),
             negotiate_timeout: Duration::MAX,
+            from: None,
             method: CheckMethod::Combined {
                 connects: 7,
                 transport: crate::model::Transport::Udp,

@@ -92,7 +92,10 @@ impl Work {
             let job = Job { run, plan: Arc::clone(plan) };
             match check::begin(plan, run.step) {
                 Begin::Outcome(outcome) => over.push(answer(run, outcome, Duration::ZERO)),
-                Begin::Dial(target) => self.dials.push(Dial { tag: job, target, timeout }),
+                Begin::Dial(target) => {
+                    let from = plan.from.clone();
+                    self.dials.push(Dial { tag: job, target, from, timeout });
+                }
                 Begin::Work => {
                     submit(&self.pool, self.outbox.clone(), job, None, timeout, Duration::ZERO);
                 }

@@ -239,6 +239,7 @@ mod tests {
                 port: 80,
                 check_timeout: Duration::from_secs(1),
                 negotiate_timeout: Duration::from_secs(1),
+                from: None,
                 method: CheckMethod::Connect,
             };
             RealServer {

@@ -107,6 +107,7 @@ impl Check {
             port: self.port,
             check_timeout: self.timeout,
             negotiate_timeout: self.timeout,
+            from: None,
             method: CheckMethod::Negotiate(Arc::new(self.exchange.clone())),
         };
         let deadline = Deadline::after(plan.timeout(Step::Full));

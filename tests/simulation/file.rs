@@ -111,6 +111,7 @@ fn plan(address: SocketAddr, method: CheckMethod, r: &mut Random) -> Arc<CheckPl
         port: address.port(),
         check_timeout,
         negotiate_timeout: Duration::from_secs(3),
+        from: None,
         method,
     })
 }

@@ -74,6 +74,7 @@ pub fn plan(method: CheckMethod, target: SocketAddr, timeout: Duration) -> Check
         port: target.port(),
         check_timeout: timeout,
         negotiate_timeout: timeout,
+        from: None,
         method,
     }
 }

@@ -216,6 +216,7 @@ mod tests {
             port: 1,
             check_timeout: Duration::ZERO,
             negotiate_timeout: Duration::ZERO,
+            from: None,
             method: CheckMethod::Negotiate(exchange.into()),
         }
     }

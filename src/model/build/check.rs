@@ -5,12 +5,12 @@ use super::exchange::with_slash;
 use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
-    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKPORT, CHECKTIMEOUT, CHECKTYPE, Found,
-    NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
+    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPORT, CHECKTIMEOUT, CHECKTYPE,
+    Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
 };
 use crate::model::{
-    CheckMethod, CheckPlan, Exchange, Pattern, Protocol, Script, Service, ServiceAddress,
-    Transport, User,
+    CheckMethod, CheckPlan, CheckSource, Exchange, Pattern, Protocol, Script, Service,
+    ServiceAddress, Transport, User,
 };
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -42,6 +42,7 @@ pub(super) struct SectionChecks {
     /// The port of the service itself.
     default_port: Option<u16>,
     check_port: Option<u16>,
+    from: Option<CheckSource>,
     check_timeout: Duration,
     negotiate_timeout: Duration,
     method: Method,
@@ -88,10 +89,46 @@ impl Builder<'_, '_> {
             service,
             default_port: own.flatten().or(service.row().port),
             check_port: lookup.number(&CHECKPORT).and_then(|port| u16::try_from(port).ok()),
+            from: self.check_source(section, lookup, &method),
             check_timeout,
             negotiate_timeout,
             method,
         }
+    }
+
+    fn check_source(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        method: &Method,
+    ) -> Option<CheckSource> {
+        let written = lookup.text(&CHECKFROM)?;
+        let place = lookup.place(&CHECKFROM)?;
+        let found = Found::After(section.end);
+        let source = match written.parse() {
+            Ok(address) => CheckSource::Address(address),
+            Err(_) if is_interface_name(written) => CheckSource::Interface(written.to_owned()),
+            Err(_) => {
+                let text = format!("{}: {written}", CHECKFROM.error);
+                let hint = "it is an address of this machine, or an interface";
+                self.diagnostics.error(found, place, text).hint(hint);
+                return None;
+            }
+        };
+        let (word, hint) = match (method, &source) {
+            (Method::External(_), _) => ("external", "the program itself chooses"),
+            (Method::ExternalPerl(_), _) => ("external-perl", "the script itself chooses"),
+            (Method::Fixed(CheckMethod::Ping { .. }), CheckSource::Address(_)) => {
+                ("ping", "name the interface: a ping can be bound to nothing else")
+            }
+            _ => return Some(source),
+        };
+        // A global one is for whom it may concern.
+        if lookup.own(&CHECKFROM).is_some() {
+            let text = format!("{} {source} makes no sense for checktype={word}", CHECKFROM.name);
+            self.diagnostics.error(found, place, text).hint(hint);
+        }
+        None
     }
 
     fn method(
@@ -198,6 +235,10 @@ impl Builder<'_, '_> {
         let plan = CheckPlan {
             address: address.ip(),
             port: checks.check_port.or(own_port).or(checks.default_port).unwrap_or(0),
+            from: checks.from.clone().filter(|from| match from {
+                CheckSource::Address(from) => from.is_ipv4() == address.is_ipv4(),
+                CheckSource::Interface(_) => true,
+            }),
             check_timeout: checks.check_timeout,
             negotiate_timeout: checks.negotiate_timeout,
             method: server.method(address),
@@ -255,6 +296,13 @@ fn bracketed(address: IpAddr) -> String {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }
+}
+
+/// What the kernel takes for one (`dev_valid_name`).
+fn is_interface_name(text: &str) -> bool {
+    (1..16).contains(&text.len())
+        && !matches!(text, "." | "..")
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
 }
 
 pub(super) fn transport(address: ServiceAddress) -> Transport {

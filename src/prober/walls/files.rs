@@ -1,10 +1,10 @@
 //! Which files the prober may read (Landlock): what names and certificates are looked up in.
 //!
-//! It may write none and execute none. It may bind no TCP port, and neither signal other processes
+//! It may write none and execute none. It may choose no TCP port, and neither signal other processes
 //! nor talk to their abstract sockets.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use openssl::ssl::{SslContextBuilder, SslMethod};
@@ -93,6 +93,8 @@ fn landlock() -> Result<RulesetStatus, RulesetError> {
         .scope(Scope::from_all(KNOWN))?
         .create()?
         .add_rules(path_beneath_rules(readable(), read))?
+        // `checkfrom`: an address of this machine with any free port. Nobody can be listened for on it.
+        .add_rule(NetPort::new(0, AccessNet::BindTcp))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -57,6 +57,7 @@ fn plan(host: u8, method: CheckMethod) -> Arc<CheckPlan> {
         port: 80,
         check_timeout: Duration::from_secs(2),
         negotiate_timeout: Duration::from_secs(2),
+        from: None,
         method,
     })
 }

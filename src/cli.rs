@@ -1,8 +1,8 @@
 //! Arguments to an invocation; usage and version texts; exit statuses.
 //!
 //! As in the original, options come before the configuration and the command, and parsing stops at the
-//! first argument that is none: `ldirectord start -d` names a configuration `start`. What follows the
-//! command is its own.
+//! first argument that is not an option: `ldirectord start -d` names a configuration `start`. What
+//! follows the command belongs to the command.
 
 mod status;
 mod verbs;

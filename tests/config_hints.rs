@@ -364,7 +364,7 @@ fn ports_make_one_service_each() {
     let other = "virtual=192.0.2.1:443\n\tchecktype=connect\n";
     says(format!("{}{other}", section("\tports=443\n")), &["error duplicate virtual server"]);
     says(format!("{other}{}", section("\tports=443\n")), &["error duplicate virtual server"]);
-    says("ports=80\n", &["error Unknown command", "belongs into a virtual section"]);
+    says("ports=80\n", &["error Unknown command", "belongs in a virtual section"]);
     // What there is to say is said once.
     let once = said("virtual=192.0.2.1:8080\n\tports=8081-8089\n");
     assert_eq!(once.len(), 1, "{once:?}");

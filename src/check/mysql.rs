@@ -227,7 +227,7 @@ fn old_method() -> Failure {
 }
 
 fn no_login(_: mysql_common::auth::plugins::Error) -> Failure {
-    Failure::Protocol("a login challenge that is none".into())
+    Failure::Protocol("the login challenge is malformed".into())
 }
 
 /// The data of a login, and if it is the server's public key, one that can be computed with: the

@@ -59,7 +59,7 @@ pub(super) fn commands() -> Vec<Command> {
     let weight = weight.value_parser(value_parser!(u32).range(..=i64::from(LARGEST_WEIGHT)));
     let since = Arg::new("since").long("since").value_name("TIME").value_parser(since);
     vec![
-        command("drain", "Keep new connections from a server; those that there are stay").args([
+        command("drain", "Keep new connections from a server; existing ones stay").args([
             of.clone(),
             time.clone(),
             reason.clone(),

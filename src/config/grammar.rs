@@ -131,7 +131,7 @@ impl<'t> Parsing<'t> {
         };
         match row.kind {
             _ if !row.is_global() => {
-                self.unknown_global(line, name, "this directive belongs into a virtual section");
+                self.unknown_global(line, name, "this directive belongs in a virtual section");
             }
             Kind::VirtualService => self.open_section(row, line, value),
             _ => self.global_directive(row, line, value),

@@ -196,7 +196,7 @@ pub(super) fn real_server(input: &str) -> RealParts<'_> {
     }
 }
 
-/// What is wrong behind an address that is none to the original, because no blank follows it.
+/// What follows an address without a blank; to the original it is then no address.
 fn after_address(after: &str) -> &'static str {
     match after.trim() {
         "" => "the forwarding method is missing: gate, masq or ipip",

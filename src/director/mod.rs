@@ -112,9 +112,8 @@ impl Director {
         actions
     }
 
-    /// What follows from the state alone, without an event: to be asked once after the start and
-    /// after a reload. A service whose servers all had their verdict before has its hook decided
-    /// here.
+    /// Actions due without an event. Call once after start and after each reload: a service whose
+    /// servers all have a verdict already gets its hook decided here.
     pub fn settle(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         for index in 0..self.services.len() {

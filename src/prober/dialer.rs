@@ -40,7 +40,7 @@ pub(crate) struct Dialled<T> {
     pub(crate) begun: Instant,
 }
 
-/// Token of the event that there are orders.
+/// Token of the event that orders have arrived.
 const SOURCE: u64 = u64::MAX;
 
 /// Connects that are begun before the first of them is looked at.

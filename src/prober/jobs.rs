@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// Jobs that wait, and who waits for them.
+/// Queued jobs, and the workers that wait for one.
 pub(super) struct Jobs<J> {
     state: Mutex<State<J>>,
     /// For idle workers: there is a job.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Workers at most. A server that accepts and then hangs costs one of them until its deadline.
 pub(crate) const MAX_WORKERS: usize = 1024;
 
-/// How long the workers that there are may show how they get on.
+/// Time between two looks at the queue.
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// All that wait should have been taken after so many times [`PATIENCE`], at the pace that was

@@ -45,7 +45,7 @@ struct Load {
     reloads: Vec<Wish>,
 }
 
-/// Somebody who waits for a reload, and how long it then waits for a confirmation.
+/// A client that waits for a reload, and how long the reload then waits to be confirmed.
 #[derive(Debug, Clone, Copy)]
 struct Wish {
     asker: Asker,

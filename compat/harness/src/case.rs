@@ -151,7 +151,7 @@ fn instance(
             "slow" => case.slow = true,
             "==" => match expand {
                 Some(expand) => case.steps.extend(expand(&step)),
-                None => return Err("== belongs into snippets or tables".to_owned()),
+                None => return Err("== belongs in snippets or tables".to_owned()),
             },
             _ => case.steps.push(step),
         }

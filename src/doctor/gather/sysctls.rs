@@ -17,7 +17,7 @@ const PATHS: [&str; 9] = [
     "net/netfilter/nf_conntrack_max",
 ];
 
-/// The values that there are.
+/// The values that exist on this machine.
 pub(super) fn sysctls<'a>(interfaces: impl Iterator<Item = &'a str>) -> BTreeMap<String, i64> {
     let of_interfaces = interfaces.map(|name| format!("net/ipv4/conf/{name}/rp_filter"));
     let paths = PATHS.into_iter().map(str::to_owned).chain(of_interfaces);

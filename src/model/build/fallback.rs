@@ -183,7 +183,7 @@ impl<'a, 't> Builder<'_, '_> {
     }
 }
 
-/// What may be wrong with an address that is none.
+/// What may be wrong with a value that is not an address.
 fn fallback_hint(written: &FallbackServer<'_>, family: Family) -> Option<&'static str> {
     let is_method = |port: &str| ForwardingMethod::from_str(port).is_ok();
     look_alike(written.host).or_else(|| match family {

@@ -169,10 +169,10 @@ fn other_family(section: &Section<'_>, line: &Line<'_>) -> Option<&'static str> 
     let host = line.address.as_ref()?.host;
     match family(section) {
         Family::Inet if host.contains(':') => {
-            Some("an IPv6 server belongs into a section virtual6, as real6")
+            Some("an IPv6 server is written as real6, in a virtual6 section")
         }
         Family::Inet6 if host.parse::<Ipv4Addr>().is_ok() => {
-            Some("an IPv4 server belongs into a section virtual, as real")
+            Some("an IPv4 server is written as real, in a virtual section")
         }
         _ => None,
     }

@@ -88,7 +88,7 @@ pub(crate) fn main(root: &Path, binary: &Path, arguments: &[String]) -> Result<b
         let mut found = ask(root, binary, seed, Question::Snippets, many.0, grammar::plausible())?;
         found += ask(root, binary, seed, Question::Tables, many.1, grammar::valid())?;
         if found > 0 {
-            println!("seed {seed} belongs into compat/seeds");
+            println!("seed {seed} belongs in compat/seeds");
         }
         failed += found;
     }

@@ -184,7 +184,11 @@ fn a_real_server_that_is_refused_is_told_what_is_missing() {
     let mark = "virtual=7\n\treal=[2001:db8::2] gate\n";
     says(mark, &["could not resolve host", "is written as real6"]);
     let inet = "virtual6=7\n\treal6=192.0.2.2 gate\n";
-    assert!(said(inet).iter().all(|line| !line.contains("error") || line.contains("is written as real, ")));
+    assert!(
+        said(inet)
+            .iter()
+            .all(|line| !line.contains("error") || line.contains("is written as real, "))
+    );
 }
 
 #[test]

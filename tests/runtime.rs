@@ -34,12 +34,9 @@ fn real_server(address: SocketAddr) -> RealServer {
         weight: 1,
         thresholds: Thresholds::default(),
         check: Arc::new(CheckPlan {
-            address: address.ip(),
-            port: address.port(),
             check_timeout: Duration::from_millis(500),
             negotiate_timeout: Duration::from_secs(1),
-            from: None,
-            method: CheckMethod::Connect,
+            ..CheckPlan::new(address, CheckMethod::Connect)
         }),
     }
 }

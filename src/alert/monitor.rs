@@ -183,8 +183,8 @@ pub fn real_id(service: ServiceAddress, server: &RealServer) -> String {
 mod tests {
     use super::*;
     use crate::model::{
-        CheckPlan, Exchange, ForwardingMethod, HttpMethod, Pattern, Protocol, Script, Service,
-        Thresholds, Transport,
+        CheckPlan, Exchange, ForwardingMethod, Pattern, Protocol, Script, Service, Thresholds,
+        Transport,
     };
     use std::fs;
     use std::sync::Arc;
@@ -201,33 +201,16 @@ mod tests {
             forwarding: ForwardingMethod::Masq,
             weight,
             thresholds: Thresholds::default(),
-            check: Arc::new(CheckPlan {
-                address: address.ip(),
-                port,
-                check_timeout: Duration::from_secs(5),
-                negotiate_timeout: Duration::from_secs(30),
-                from: None,
-                method,
-            }),
+            check: Arc::new(CheckPlan::new((address.ip(), port).into(), method)),
         }
     }
 
     fn http(request: &str, receive: Option<&str>, virtual_host: Option<&str>) -> Arc<Exchange> {
         Arc::new(Exchange {
-            service: Service::Http,
-            transport: Transport::Tcp,
             request: request.into(),
-            request_is_own: false,
             receive: receive.map(|pattern| Pattern::new(pattern).unwrap()),
             virtual_host: virtual_host.map(Into::into),
-            http_method: HttpMethod::Get,
-            http: Default::default(),
-            login: String::new(),
-            passwd: String::new(),
-            database: String::new(),
-            secret: String::new(),
-            certificate: crate::model::CertificateCheck::Chain,
-            ca_file: None,
+            ..Exchange::new(Service::Http)
         })
     }
 

@@ -235,25 +235,8 @@ fn not_built_in(service: Service) -> CheckOutcome {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::model::{CertificateCheck, HttpMethod};
-
     /// A negotiate check with every directive at its default, for the tests of the protocols.
     pub(crate) fn exchange(service: Service) -> Exchange {
-        Exchange {
-            service,
-            transport: Transport::Tcp,
-            request: "/".to_owned(),
-            request_is_own: false,
-            receive: None,
-            virtual_host: None,
-            http_method: HttpMethod::Get,
-            http: Default::default(),
-            login: String::new(),
-            passwd: String::new(),
-            database: String::new(),
-            secret: String::new(),
-            certificate: CertificateCheck::Chain,
-            ca_file: None,
-        }
+        Exchange::new(service)
     }
 }

@@ -19,12 +19,9 @@ fn vip() -> ServiceAddress {
 
 fn plan(host: u8, method: CheckMethod) -> Arc<CheckPlan> {
     Arc::new(CheckPlan {
-        address: [10, 0, 0, host].into(),
-        port: 80,
         check_timeout: Duration::from_secs(1),
         negotiate_timeout: Duration::from_secs(1),
-        from: None,
-        method,
+        ..CheckPlan::new(([10, 0, 0, host], 80).into(), method)
     })
 }
 
@@ -681,22 +678,7 @@ fn a_server_in_maintenance_at_the_start_or_at_a_reload_is_not_put_into_service()
 #[test]
 fn a_combined_check_negotiates_first_and_after_failures() {
     let mut service = service([2]);
-    let exchange = Arc::new(crate::model::Exchange {
-        service: crate::model::Service::None,
-        transport: crate::model::Transport::Tcp,
-        request: "/".to_owned(),
-        request_is_own: false,
-        receive: None,
-        virtual_host: None,
-        http_method: Default::default(),
-        http: Default::default(),
-        login: String::new(),
-        passwd: String::new(),
-        database: String::new(),
-        secret: String::new(),
-        certificate: crate::model::CertificateCheck::Chain,
-        ca_file: None,
-    });
+    let exchange = Arc::new(crate::model::Exchange::new(crate::model::Service::None));
     let transport = crate::model::Transport::Tcp;
     service.real_servers[0].check =
         plan(2, CheckMethod::Combined { connects: 2, transport, exchange });

@@ -89,6 +89,18 @@ pub enum Step {
 }
 
 impl CheckPlan {
+    /// Every directive at its default.
+    pub fn new(target: SocketAddr, method: CheckMethod) -> Self {
+        Self {
+            address: target.ip(),
+            port: target.port(),
+            check_timeout: Duration::from_secs(5),
+            negotiate_timeout: Duration::from_secs(30),
+            from: None,
+            method,
+        }
+    }
+
     /// How long this step may take altogether.
     pub fn timeout(&self, step: Step) -> Duration {
         match (&self.method, step) {
@@ -194,6 +206,14 @@ pub enum CertificateCheck {
     No,
 }
 
+impl CertificateCheck {
+    /// The default of a service.
+    // compat: the original never looks at a certificate of ldaps
+    pub fn of(service: Service) -> Self {
+        if service == Service::Ldaps { Self::No } else { Self::Chain }
+    }
+}
+
 /// The directives of a negotiate check, as the protocol's own file interprets them.
 ///
 /// Absent strings are empty, as in the original, where an empty string in the file is an error.
@@ -231,6 +251,26 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Over TCP, every directive at its default; `login` and `passwd` empty.
+    pub fn new(service: Service) -> Self {
+        Self {
+            service,
+            transport: Transport::Tcp,
+            request: "/".to_owned(),
+            request_is_own: false,
+            receive: None,
+            virtual_host: None,
+            http_method: HttpMethod::Get,
+            http: HttpOptions::default(),
+            login: String::new(),
+            passwd: String::new(),
+            database: String::new(),
+            secret: String::new(),
+            certificate: CertificateCheck::of(service),
+            ca_file: None,
+        }
+    }
+
     /// The name in `virtualhost` that TLS can send: without a port, which is for the Host header only, and
     /// none where it is an address or a wildcard (RFC 6066, section 3).
     pub fn server_name(&self) -> Option<&str> {

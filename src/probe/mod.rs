@@ -241,12 +241,9 @@ mod tests {
         let evil = "\x1b]0;x\x07\r\u{9b}2J\u{202e}\u{2028}\0";
         let server = "[fd00::2]:80".parse().expect("an address");
         let plan = Arc::new(CheckPlan {
-            address: std::net::Ipv6Addr::LOCALHOST.into(),
-            port: 80,
             check_timeout: Duration::ZERO,
             negotiate_timeout: Duration::ZERO,
-            from: None,
-            method: CheckMethod::Connect,
+            ..CheckPlan::new((std::net::Ipv6Addr::LOCALHOST, 80).into(), CheckMethod::Connect)
         });
         let chosen = Chosen {
             server,

@@ -235,12 +235,9 @@ mod tests {
         let real = |address: &str| {
             let address: DestinationAddress = address.parse().expect("an address");
             let plan = CheckPlan {
-                address: address.ip(),
-                port: 80,
                 check_timeout: Duration::from_secs(1),
                 negotiate_timeout: Duration::from_secs(1),
-                from: None,
-                method: CheckMethod::Connect,
+                ..CheckPlan::new((address.ip(), 80).into(), CheckMethod::Connect)
             };
             RealServer {
                 address,

@@ -464,12 +464,9 @@ mod tests {
     fn service(address: ServiceAddress, hosts: &[u8]) -> crate::model::VirtualService {
         let real = |&host: &u8| {
             let plan = CheckPlan {
-                address: [10, 1, 0, host].into(),
-                port: 80,
                 check_timeout: Duration::from_secs(1),
                 negotiate_timeout: Duration::from_secs(1),
-                from: None,
-                method: CheckMethod::Connect,
+                ..CheckPlan::new(([10, 1, 0, host], 80).into(), CheckMethod::Connect)
             };
             RealServer {
                 address: ([10, 1, 0, host], 80).into(),

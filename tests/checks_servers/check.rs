@@ -4,8 +4,7 @@ use crate::server::LOOPBACKS;
 use ldirectord::check::transcript::{self, Seen, Transcript};
 use ldirectord::check::{self, CheckOutcome, Deadline};
 use ldirectord::model::{
-    CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, Pattern, Service, Step,
-    Transport,
+    CertificateCheck, CheckMethod, CheckPlan, Exchange, Pattern, Service, Step, Transport,
 };
 use openssl::base64;
 use std::net::IpAddr;
@@ -26,26 +25,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn new(service: Service, port: u16) -> Self {
-        let certificate = match service {
-            Service::Ldaps => CertificateCheck::No,
-            _ => CertificateCheck::Chain,
-        };
-        let exchange = Exchange {
-            service,
-            transport: Transport::Tcp,
-            request: "/".to_owned(),
-            request_is_own: false,
-            receive: None,
-            virtual_host: None,
-            http_method: HttpMethod::Get,
-            http: Default::default(),
-            login: String::new(),
-            passwd: String::new(),
-            database: String::new(),
-            secret: String::new(),
-            certificate,
-            ca_file: None,
-        };
+        let exchange = Exchange::new(service);
         Self { exchange, port, timeout: TIMEOUT }
     }
 
@@ -103,12 +83,12 @@ impl Check {
     /// `up`, or the failure as it is logged.
     pub(crate) fn run_at(&self, address: IpAddr) -> String {
         let plan = CheckPlan {
-            address,
-            port: self.port,
             check_timeout: self.timeout,
             negotiate_timeout: self.timeout,
-            from: None,
-            method: CheckMethod::Negotiate(Arc::new(self.exchange.clone())),
+            ..CheckPlan::new(
+                (address, self.port).into(),
+                CheckMethod::Negotiate(Arc::new(self.exchange.clone())),
+            )
         };
         let deadline = Deadline::after(plan.timeout(Step::Full));
         let (outcome, transcript) =

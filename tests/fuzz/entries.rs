@@ -6,9 +6,7 @@ use ldirectord::check::transcript::EVENTS;
 use ldirectord::check::{converse, dns, ftp, ntp, radius, sip};
 use ldirectord::config;
 use ldirectord::director::CheckId;
-use ldirectord::model::{
-    CertificateCheck, Exchange, HttpMethod, Pattern, Service, Step, Transport,
-};
+use ldirectord::model::{CertificateCheck, Exchange, Pattern, Service, Step};
 use ldirectord::prober::Run;
 use ldirectord::prober::belief::{Heard, Ledger};
 use std::io::{self, Read, Write};
@@ -149,20 +147,13 @@ fn talk(service: Service, said: &[u8]) {
         _ => ("", said),
     };
     let exchange = Exchange {
-        service,
-        transport: Transport::Tcp,
         request: "/x".to_owned(),
-        request_is_own: false,
         receive: Pattern::new("o.e").ok(),
-        virtual_host: None,
-        http_method: HttpMethod::Get,
-        http: Default::default(),
         login: login.to_owned(),
         passwd: "secret".to_owned(),
-        database: String::new(),
         secret: "secret".to_owned(),
         certificate: CertificateCheck::No,
-        ca_file: None,
+        ..Exchange::new(service)
     };
     let _ = converse(&exchange, Says(io::Cursor::new(said.to_vec())));
 }

@@ -68,22 +68,7 @@ pub(crate) fn target(plan: &CheckPlan) -> usize {
 pub(crate) const TARGETS: usize = (SERVERS + 2) * 8;
 
 fn exchange(request: &str) -> Arc<Exchange> {
-    Arc::new(Exchange {
-        service: Service::Http,
-        transport: Transport::Tcp,
-        request: request.to_owned(),
-        request_is_own: false,
-        receive: None,
-        virtual_host: None,
-        http_method: HttpMethod::Get,
-        http: Default::default(),
-        login: String::new(),
-        passwd: String::new(),
-        database: String::new(),
-        secret: String::new(),
-        certificate: CertificateCheck::Chain,
-        ca_file: None,
-    })
+    Arc::new(Exchange { request: request.to_owned(), ..Exchange::new(Service::Http) })
 }
 
 fn method(r: &mut Random) -> CheckMethod {
@@ -107,12 +92,9 @@ fn method(r: &mut Random) -> CheckMethod {
 fn plan(address: SocketAddr, method: CheckMethod, r: &mut Random) -> Arc<CheckPlan> {
     let check_timeout = Duration::from_secs(r.pick(&[2, 2, 2, 2, 5]));
     Arc::new(CheckPlan {
-        address: address.ip(),
-        port: address.port(),
         check_timeout,
         negotiate_timeout: Duration::from_secs(3),
-        from: None,
-        method,
+        ..CheckPlan::new(address, method)
     })
 }
 

@@ -3,8 +3,7 @@
 use ldirectord::check::{self, Begin, CheckOutcome, Deadline, Failure};
 use ldirectord::director::CheckId;
 use ldirectord::model::{
-    CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, Pattern, Service, Step,
-    Transport,
+    CertificateCheck, CheckMethod, CheckPlan, Exchange, Pattern, Service, Step, Transport,
 };
 use ldirectord::prober::{Prober, ProberOptions, Report, Run};
 use std::io;
@@ -14,22 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Every directive at its default.
 pub fn exchange(service: Service) -> Exchange {
-    Exchange {
-        service,
-        transport: Transport::Tcp,
-        request: "/".to_owned(),
-        request_is_own: false,
-        receive: None,
-        virtual_host: None,
-        http_method: HttpMethod::Get,
-        http: Default::default(),
-        login: String::new(),
-        passwd: String::new(),
-        database: String::new(),
-        secret: String::new(),
-        certificate: CertificateCheck::Chain,
-        ca_file: None,
-    }
+    Exchange::new(service)
 }
 
 /// The directives most tests change.
@@ -70,12 +54,9 @@ impl With for Exchange {
 /// A plan for a server at this address, with this long for everything.
 pub fn plan(method: CheckMethod, target: SocketAddr, timeout: Duration) -> CheckPlan {
     CheckPlan {
-        address: target.ip(),
-        port: target.port(),
         check_timeout: timeout,
         negotiate_timeout: timeout,
-        from: None,
-        method,
+        ..CheckPlan::new(target, method)
     }
 }
 

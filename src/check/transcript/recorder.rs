@@ -202,7 +202,6 @@ mod tests {
     use super::*;
     use crate::check::CheckOutcome;
     use crate::model::{CheckMethod, CheckPlan, Pattern};
-    use std::net::IpAddr;
     use std::time::Duration;
 
     fn plan(passwd: &str) -> CheckPlan {
@@ -212,12 +211,9 @@ mod tests {
             ..crate::check::tests::exchange(Service::Simpletcp)
         };
         CheckPlan {
-            address: IpAddr::from([127, 0, 0, 1]),
-            port: 1,
             check_timeout: Duration::ZERO,
             negotiate_timeout: Duration::ZERO,
-            from: None,
-            method: CheckMethod::Negotiate(exchange.into()),
+            ..CheckPlan::new(([127, 0, 0, 1], 1).into(), CheckMethod::Negotiate(exchange.into()))
         }
     }
 

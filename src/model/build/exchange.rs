@@ -196,7 +196,6 @@ fn certificate_check(lookup: Lookup<'_, '_>, service: Service) -> CertificateChe
         Some("name") => CertificateCheck::Name,
         Some("no") => CertificateCheck::No,
         Some(_) => CertificateCheck::Chain,
-        None if service == Service::Ldaps => CertificateCheck::No,
-        None => CertificateCheck::Chain,
+        None => CertificateCheck::of(service),
     }
 }

@@ -53,12 +53,9 @@ impl Dataplane for Unlisted {
 
 fn plan(host: u8, method: CheckMethod) -> Arc<CheckPlan> {
     Arc::new(CheckPlan {
-        address: [10, 0, 0, host].into(),
-        port: 80,
         check_timeout: Duration::from_secs(2),
         negotiate_timeout: Duration::from_secs(2),
-        from: None,
-        method,
+        ..CheckPlan::new(([10, 0, 0, host], 80).into(), method)
     })
 }
 

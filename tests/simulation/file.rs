@@ -2,9 +2,9 @@
 
 use crate::random::Random;
 use ldirectord::model::{
-    AlertPolicy, CertificateCheck, CheckMethod, CheckPlan, Exchange, Fallback, FallbackCommand,
-    FallbackMinimum, ForwardingMethod, HttpMethod, Model, Netmask, Persistence, Protocol,
-    RealServer, Script, Service, ServiceAddress, Settings, Thresholds, Transport, VirtualService,
+    AlertPolicy, CheckMethod, CheckPlan, Exchange, Fallback, FallbackCommand, FallbackMinimum,
+    ForwardingMethod, Model, Netmask, Persistence, Protocol, RealServer, Script, Service,
+    ServiceAddress, Settings, Thresholds, Transport, VirtualService,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

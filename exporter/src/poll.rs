@@ -145,15 +145,17 @@ async fn watch_one(
     let mut tracker = Tracker::default();
     let mut state = InstanceState { name: name.clone(), ..InstanceState::default() };
     let mut last_full: Option<Instant> = None;
-    let mut wanted = false;
+    let (mut wanted, mut news) = (false, false);
     loop {
-        let events =
-            ask(&socket, &format!("events after={} since=0", tracker.after()), ANSWER).await;
-        let news = events.is_ok_and(|text| tracker.events(&text));
+        // Whoever waits for an answer does not wait for the events as well.
+        if !wanted {
+            news |= events(&socket, &mut tracker).await;
+        }
         let due = last_full.is_none_or(|last| last.elapsed() >= interval);
         // A daemon that is gone or slow is asked in full each time: its return is news as well.
         if news || wanted || due || state.error.is_some() {
             last_full = Some(Instant::now());
+            news = false;
             match report(&socket).await {
                 Ok(report) => {
                     let now = unix_now();
@@ -181,6 +183,9 @@ async fn watch_one(
             instances.insert(name.clone(), known);
             publish(&shared, &instances);
         }
+        if wanted {
+            news = events(&socket, &mut tracker).await;
+        }
         // Whoever wants newer answers ends the pause. What came meanwhile counts: the answers may be older.
         wanted = timeout(TURN, wants.changed()).await.is_ok_and(|changed| changed.is_ok());
     }
@@ -188,6 +193,12 @@ async fn watch_one(
 
 fn is_long_gone(state: &InstanceState) -> bool {
     state.answered.is_none_or(|at| unix_now() - at > HISTORY)
+}
+
+/// Takes the events since the last question. Whether there were any.
+async fn events(socket: &Path, tracker: &mut Tracker) -> bool {
+    let request = format!("events after={} since=0", tracker.after());
+    ask(socket, &request, ANSWER).await.is_ok_and(|text| tracker.events(&text))
 }
 
 async fn report(socket: &Path) -> Result<MetricsReport, NoAnswer> {

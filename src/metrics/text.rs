@@ -179,9 +179,15 @@ impl Page {
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
-        self.text.push_str(&std::mem::take(&mut self.head));
+        if !self.head.is_empty() {
+            self.text.push_str(&std::mem::take(&mut self.head));
+        }
+        // Piece by piece: ten thousand servers have 160,000 samples.
+        for piece in [name, "{", labels, "} "] {
+            self.text.push_str(piece);
+        }
         // Writing to a string does not fail.
-        let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
+        let _ = writeln!(self.text, "{value}");
     }
 
     /// A family with at most one sample an instance.

@@ -5,10 +5,11 @@
 use ldirectord::config::{Severity, Source, load_source};
 use ldirectord::model::{
     CertificateCheck, CheckMethod, CheckSource, Exchange, Fallback, FallbackMinimum,
-    ForwardingMethod, HttpMethod, HttpOptions, LoadError, LogTarget, MemoryResolver, Model,
-    Netmask, Service, ServiceAddress, StatusSet, SystemResolver, Thresholds, Transport,
+    ForwardingMethod, HttpMethod, HttpOptions, LoadError, LogTarget, MARKS, MemoryResolver, Model,
+    Netmask, RealServer, Service, ServiceAddress, StatusSet, SystemResolver, Thresholds, Transport,
     VirtualService,
 };
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -493,8 +494,9 @@ fn certificates() {
 
 #[test]
 fn where_checks_leave_from() {
-    let of =
-        |lines: &str| service("", &format!("{lines}\n{REAL}")).real_servers[0].check.from.clone();
+    let of = |lines: &str| {
+        service("", &format!("{lines}\n{REAL}")).real_servers[0].check.way.source.clone()
+    };
     let address = |text: &str| Some(CheckSource::Address(text.parse().unwrap()));
     let interface = |name: &str| Some(CheckSource::Interface(name.to_owned()));
     assert_eq!(of(""), None);
@@ -504,7 +506,7 @@ fn where_checks_leave_from() {
     assert_eq!(of("checkfrom=eth0\nchecktype=ping"), interface("eth0"));
     let global = |from: &str, lines: &str| {
         let global = format!("checkfrom={from}");
-        service(&global, &format!("{lines}\n{REAL}")).real_servers[0].check.from.clone()
+        service(&global, &format!("{lines}\n{REAL}")).real_servers[0].check.way.source.clone()
     };
     assert_eq!(global("192.0.2.250", ""), address("192.0.2.250"));
     assert_eq!(global("192.0.2.250", "checkfrom=eth1"), interface("eth1"));
@@ -526,6 +528,56 @@ fn where_checks_leave_from() {
     ] {
         assert_eq!(first_error(&format!("virtual=10.0.0.1:80\n\t{lines}\n")), error, "{lines}");
     }
+}
+
+#[test]
+fn the_path_of_checks() {
+    let paths = |global: &str, lines: &str| {
+        let service = service(global, lines);
+        let path = |server: &RealServer| server.check.way.path.clone();
+        service.real_servers.iter().map(path).collect::<Vec<_>>()
+    };
+    let servers = "real=10.0.0.11:8080 gate\n\treal=10.0.0.12 ipip\n\treal=10.0.0.13 masq";
+    assert_eq!(paths("", servers), [None, None, None]);
+    let through = paths("checkpath=service", servers);
+    let [Some(gate), Some(ipip), None] = &through[..] else { panic!("{through:?}") };
+    assert_eq!(
+        gate.address,
+        service("", servers).address.to_string()[..8].parse::<IpAddr>().unwrap()
+    );
+    assert_eq!(
+        (gate.server.to_string(), gate.forwarding),
+        ("10.0.0.11".into(), ForwardingMethod::Gate)
+    );
+    assert_eq!(
+        (ipip.server.to_string(), ipip.forwarding),
+        ("10.0.0.12".into(), ForwardingMethod::Ipip)
+    );
+    assert!(gate.mark != ipip.mark && [gate, ipip].iter().all(|it| MARKS.contains(&it.mark)));
+    assert_eq!(
+        paths("", &format!("checkpath=service\n\t{servers}")),
+        through,
+        "the same everywhere"
+    );
+    let direct = format!("checkpath=direct\n\t{servers}");
+    assert_eq!(paths("checkpath=service", &direct), [None, None, None]);
+    for lines in ["checktype=ping", "checktype=external", "checktype=external-perl"] {
+        assert_eq!(
+            paths("checkpath=service", &format!("{lines}\n\t{servers}")),
+            [None, None, None]
+        );
+        let error = format!("checkpath service makes no sense for {lines}");
+        let lines = format!("virtual=10.0.0.1:80\n\t{lines}\n\tcheckpath=service\n");
+        assert_eq!(first_error(&lines), error);
+    }
+    assert_eq!(
+        first_error("virtual=7\n\tprotocol=fwm\n\tcheckpath=service\n"),
+        "checkpath: a firewall mark is no address"
+    );
+    assert_eq!(
+        first_error("virtual=10.0.0.1:80\n\tcheckpath=through\n"),
+        "checkpath must be direct or service"
+    );
 }
 
 #[test]

@@ -24,6 +24,8 @@ mod hashing;
 mod lifecycle;
 #[path = "kernel/operators.rs"]
 mod operators;
+#[path = "kernel/paths.rs"]
+mod paths;
 #[path = "kernel/refusals.rs"]
 mod refusals;
 #[path = "kernel/server.rs"]
@@ -48,8 +50,14 @@ const SEEN: Duration = Duration::from_secs(30);
 const SEVERAL_CHECKS: Duration = Duration::from_secs(4);
 
 /// Run several at a time: most of their time is waiting.
-const TOGETHER: [&[Test]; 5] =
-    [forwarding::TESTS, operators::TESTS, lifecycle::TESTS, commands::TESTS, hashing::TESTS];
+const TOGETHER: [&[Test]; 6] = [
+    forwarding::TESTS,
+    paths::TESTS,
+    operators::TESTS,
+    lifecycle::TESTS,
+    commands::TESTS,
+    hashing::TESTS,
+];
 
 /// Run one after the other.
 const ALONE: [&[Test]; 1] = [refusals::TESTS];

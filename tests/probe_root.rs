@@ -3,13 +3,16 @@
 
 mod support;
 
+use ldirectord::model::{CheckMethod, CheckPlan, ForwardingMethod, MARKS, ServicePath, Way};
+use ldirectord::prober::{ProberOptions, Transcriber};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::certificate::chain;
 
@@ -139,4 +142,34 @@ fn a_checkcafile_for_root_only_is_read_all_the_same() {
     assert!(shown.contains("trusted (checkcertificate=chain)"), "{shown}");
     assert!(shown.ends_with("up: 204 Fine\n"), "{shown}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+/// The prober may mark packets and choose their port, and reaches the virtual address by them; where
+/// ip_vs would forward, this machine answers itself.
+#[test]
+fn checks_through_a_service_are_marked_and_leave_from_another_address() {
+    assert!(nix::unistd::geteuid().is_root(), "this test needs root");
+    let server = TcpListener::bind("127.0.0.5:0").unwrap();
+    let target = server.local_addr().unwrap();
+    let path = |address: [u8; 4], server: [u8; 4]| {
+        let forwarding = ForwardingMethod::Gate;
+        let (address, server) = (address.into(), server.into());
+        let way = Way {
+            source: None,
+            path: Some(ServicePath { address, server, forwarding, mark: *MARKS.start() }),
+        };
+        let own = SocketAddr::new(server, target.port());
+        Arc::new(CheckPlan { way, ..CheckPlan::new(own, CheckMethod::Connect) })
+    };
+    let plans = vec![path([127, 0, 0, 5], [127, 0, 0, 2]), path([127, 0, 0, 1], [127, 0, 0, 2])];
+    let options = ProberOptions { program: PROGRAM.into(), ..ProberOptions::new("web.cf") };
+    let transcriber = Transcriber::start(options, plans).unwrap();
+    let mut all: Vec<_> = transcriber.round().into_iter().collect();
+    all.sort_by_key(|one| one.plan);
+    assert!(all[0].outcome.is_up(), "{all:?}");
+    let (_, client) = server.accept().unwrap();
+    assert_eq!(client.ip().to_string(), "127.0.0.1");
+    assert!((32_768..61_000).contains(&client.port()), "{client}");
+    let words = all[1].outcome.words();
+    assert!(words.contains("would leave from the virtual address"), "{words}");
 }

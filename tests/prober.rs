@@ -9,7 +9,7 @@ mod sandbox;
 use ldirectord::check::CheckOutcome;
 use ldirectord::director::{CheckId, Checked};
 use ldirectord::model::{CheckMethod, CheckPlan, Script, Service, Step};
-use ldirectord::prober::seam::{Inbox, Order, TO_DIRECTOR, TO_PROBER, Walls, Word, put};
+use ldirectord::prober::seam::{Inbox, Order, Rights, TO_DIRECTOR, TO_PROBER, Walls, Word, put};
 use ldirectord::prober::{Prober, ProberOptions, Report, Run};
 use sandbox::Sandbox;
 use std::collections::HashMap;
@@ -234,7 +234,7 @@ fn attempts(directory: &Path) -> Vec<String> {
         .spawn()
         .unwrap();
     let mut frames = Vec::new();
-    put(&Order::Begin { pings: false, verbosity: 3 }, TO_PROBER, &mut frames).unwrap();
+    put(&Order::Begin { rights: Rights::default(), verbosity: 3 }, TO_PROBER, &mut frames).unwrap();
     ours.write_all(&frames).unwrap();
     ours.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut inbox, mut lines) = (Inbox::new(TO_DIRECTOR), Vec::new());

@@ -3,7 +3,7 @@
 use super::tls::{self, TlsStream};
 use super::transcript::{self, Seen};
 use super::{Deadline, Failure, TimedStream};
-use crate::model::{CheckSource, Exchange};
+use crate::model::{CheckSource, Exchange, Way};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
@@ -11,8 +11,11 @@ use nix::sys::socket::{
 };
 use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 /// What a negotiate check is given.
 #[derive(Debug)]
@@ -23,8 +26,8 @@ pub(super) struct Probe<'a> {
     pub(super) target: SocketAddr,
     /// The end of it all.
     pub(super) deadline: Deadline,
-    /// `checkfrom`.
-    pub(super) from: Option<&'a CheckSource>,
+    /// `checkfrom` and `checkpath`.
+    pub(super) way: &'a Way,
     /// The dialer's connection.
     pub(super) dialled: Option<TcpStream>,
 }
@@ -46,12 +49,7 @@ impl Probe<'_> {
     /// # Errors
     /// As [`tcp`].
     pub(super) fn another(&self, target: SocketAddr) -> Result<TimedStream, Failure> {
-        // A redirect may lead to the other family, where our address is nobody's.
-        let fits = |from: &&CheckSource| match from {
-            CheckSource::Address(from) => from.is_ipv4() == target.is_ipv4(),
-            CheckSource::Interface(_) => true,
-        };
-        tcp(target, self.from.filter(fits), self.deadline)
+        tcp(target, self.way, self.deadline)
     }
 
     /// [`Probe::tcp`] with TLS on it, as `checkcertificate`, `checkcafile` and `virtualhost` ask.
@@ -68,18 +66,11 @@ impl Probe<'_> {
     /// # Errors
     /// When there is no route, or no socket to be had.
     pub(super) fn udp(&self) -> Result<UdpSocket, Failure> {
-        let local: SocketAddr = match self.target {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let local = match self.from {
-            Some(CheckSource::Address(from)) => SocketAddr::new(*from, 0),
-            _ => local,
-        };
-        let socket = UdpSocket::bind(local).map_err(Failure::local)?;
-        if let Some(CheckSource::Interface(name)) = self.from {
-            bind_to_interface(&socket, name)?;
-        }
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(family(self.target), SockType::Datagram, flags, None)
+            .map_err(|error| Failure::local(error.into()))?;
+        leave_by(&socket, self.target, self.way, Ports::Any)?;
+        let socket = UdpSocket::from(socket);
         transcript::tell(|| Seen::Udp(self.target));
         socket.connect(self.target).map_err(Failure::not_connected)?;
         Ok(socket)
@@ -93,11 +84,11 @@ impl Probe<'_> {
 /// [`Failure::Local`].
 pub(super) fn tcp(
     target: SocketAddr,
-    from: Option<&CheckSource>,
+    way: &Way,
     deadline: Deadline,
 ) -> Result<TimedStream, Failure> {
     transcript::tell(|| Seen::Connecting(target));
-    let stream = TimedStream::new(begin(target, from)?.into(), deadline);
+    let stream = TimedStream::new(begin(target, way)?.into(), deadline);
     let connected = stream.wait(PollFlags::POLLOUT).and_then(|()| stream.tcp().take_error());
     match connected {
         Ok(None) => {
@@ -115,24 +106,117 @@ pub(super) fn tcp(
 ///
 /// # Errors
 /// As [`tcp`], but for what the network has to say.
-pub fn begin(target: SocketAddr, from: Option<&CheckSource>) -> Result<OwnedFd, Failure> {
-    let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+pub fn begin(target: SocketAddr, way: &Way) -> Result<OwnedFd, Failure> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(family, SockType::Stream, flags, None)
+    let socket = socket(family(target), SockType::Stream, flags, None)
         .map_err(|error| Failure::local(error.into()))?;
-    match from {
-        None => {}
-        Some(CheckSource::Interface(name)) => bind_to_interface(&socket, name)?,
-        Some(CheckSource::Address(address)) => {
-            let local = SockaddrStorage::from(SocketAddr::new(*address, 0));
-            bind(socket.as_raw_fd(), &local).map_err(|error| Failure::local(error.into()))?;
-        }
-    }
+    leave_by(&socket, target, way, Ports::InTurn)?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
         Err(Errno::ETIMEDOUT) => Err(Failure::ConnectTimedOut),
         Err(error) => Err(Failure::not_connected(error.into())),
     }
+}
+
+fn family(target: SocketAddr) -> AddressFamily {
+    if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+/// Which local ports will do on a path through the service.
+#[derive(Debug, Clone, Copy)]
+enum Ports {
+    /// Those that the kernel chooses: ip_vs keeps no connection.
+    Any,
+    /// One after the other, from [`FIRST_PORT`].
+    InTurn,
+}
+
+/// Has a socket that is not connected yet leave by `checkfrom` and `checkpath`.
+fn leave_by(socket: &OwnedFd, target: SocketAddr, way: &Way, ports: Ports) -> Result<(), Failure> {
+    let address = match &way.source {
+        Some(CheckSource::Interface(name)) => {
+            bind_to_interface(socket, name)?;
+            None
+        }
+        // A redirect may lead to the other family, where our address is nobody's.
+        Some(CheckSource::Address(from)) => {
+            Some(*from).filter(|from| from.is_ipv4() == target.is_ipv4())
+        }
+        None => None,
+    };
+    let Some(path) = way.path_to(target) else {
+        return match address {
+            Some(address) => bind_to(socket, SocketAddr::new(address, 0))
+                .map_err(|error| Failure::local(error.into())),
+            None => Ok(()),
+        };
+    };
+    setsockopt(socket, sockopt::Mark, &path.mark).map_err(|error| {
+        let needs = "needs CAP_NET_RAW and Linux 5.17";
+        Failure::Local(format!("checkpath=service: cannot mark packets: {error} ({needs})"))
+    })?;
+    // The kernel would choose the virtual address itself, and its answer would not leave the server.
+    let address = match address {
+        Some(address) => address,
+        None => own_address_towards(path.server, way)?,
+    };
+    if address == path.address {
+        let text = "checks would leave from the virtual address; name another one with checkfrom";
+        return Err(Failure::Local(format!("checkpath=service: {text}")));
+    }
+    let bound = match ports {
+        Ports::Any => bind_to(socket, SocketAddr::new(address, 0)),
+        Ports::InTurn => bind_in_turn(socket, address),
+    };
+    bound.map_err(|error| Failure::local(error.into()))
+}
+
+/// The address that packets to a real server leave from.
+fn own_address_towards(server: IpAddr, way: &Way) -> Result<IpAddr, Failure> {
+    let target = SocketAddr::new(server, 9);
+    let probe = socket(family(target), SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|error| Failure::local(error.into()))?;
+    if let Some(CheckSource::Interface(name)) = &way.source {
+        bind_to_interface(&probe, name)?;
+    }
+    let probe = UdpSocket::from(probe);
+    probe.connect(target).map_err(Failure::not_connected)?;
+    Ok(probe.local_addr().map_err(Failure::local)?.ip())
+}
+
+fn bind_to(socket: &OwnedFd, local: SocketAddr) -> Result<(), Errno> {
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(local))
+}
+
+/// The kernel's own range for connections that leave (`net.ipv4.ip_local_port_range`).
+const FIRST_PORT: u16 = 32_768;
+const PORTS: u16 = 28_232;
+
+/// Ports that are tried; somebody else has those before.
+const PORT_ATTEMPTS: usize = 64;
+
+/// ip_vs remembers for a minute or two which server a connection to the virtual address was for, and
+/// looks there before it looks at the mark. So a port comes again as late as can be, also after a
+/// restart: the clock says where to begin.
+fn bind_in_turn(socket: &OwnedFd, address: IpAddr) -> Result<(), Errno> {
+    static TURN: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(first_turn()));
+    let mut result = Err(Errno::EADDRINUSE);
+    for _ in 0..PORT_ATTEMPTS {
+        let turn = TURN.fetch_add(1, Ordering::Relaxed) % u32::from(PORTS);
+        let port = FIRST_PORT + u16::try_from(turn).unwrap_or_default();
+        result = bind_to(socket, SocketAddr::new(address, port));
+        if result != Err(Errno::EADDRINUSE) {
+            break;
+        }
+    }
+    result
+}
+
+/// Once around in two minutes.
+fn first_turn() -> u32 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let turn = since.as_millis() % 120_000 * u128::from(PORTS) / 120_000;
+    u32::try_from(turn).unwrap_or_default()
 }
 
 /// An interface that is gone, or no right to choose it: no verdict on the server.
@@ -151,6 +235,6 @@ mod tests {
     fn a_closed_tcp_port_is_refused() {
         let closed = std::net::TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap();
         let deadline = Deadline::after(Duration::from_secs(5));
-        assert_eq!(tcp(closed, None, deadline).err(), Some(Failure::Refused));
+        assert_eq!(tcp(closed, &Way::default(), deadline).err(), Some(Failure::Refused));
     }
 }

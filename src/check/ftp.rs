@@ -124,7 +124,7 @@ mod tests {
     use super::super::script::verdict;
     use super::super::tests::exchange;
     use super::*;
-    use crate::model::{Pattern, Service};
+    use crate::model::{Pattern, Service, Way};
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::thread::{self, JoinHandle};
@@ -211,7 +211,8 @@ mod tests {
             ..exchange(Service::Ftp)
         };
         let deadline = Deadline::after(Duration::from_secs(30));
-        let outcome = check(Probe { exchange: &plan, target, deadline, from: None, dialled: None });
+        let outcome =
+            check(Probe { exchange: &plan, target, deadline, way: &Way::default(), dialled: None });
         (verdict(outcome), server.join().unwrap())
     }
 

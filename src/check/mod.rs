@@ -141,7 +141,7 @@ fn dispatch(
         Begin::Dial(_) if ends_with_connection(plan, step) => {
             return match dialled {
                 Some(_) => CheckOutcome::up(),
-                None => connect::tcp(plan.target(), plan.from.as_ref(), deadline).map(drop).into(),
+                None => connect::tcp(plan.target(), &plan.way, deadline).map(drop).into(),
             };
         }
         Begin::Dial(_) | Begin::Work => {}
@@ -151,11 +151,11 @@ fn dispatch(
             CheckOutcome::Down(Failure::Internal("a check without work was given work".to_owned()))
         }
         CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. } => {
-            let from = plan.from.as_ref();
-            negotiate(Probe { exchange, target: plan.target(), deadline, from, dialled })
+            let way = &plan.way;
+            negotiate(Probe { exchange, target: plan.target(), deadline, way, dialled })
         }
         CheckMethod::Ping { attempts } => {
-            let from = plan.from.as_ref();
+            let from = plan.way.source.as_ref();
             ping::check(plan.address, *attempts, plan.check_timeout, from, deadline).into()
         }
         CheckMethod::External(script) => {

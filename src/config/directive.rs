@@ -349,6 +349,14 @@ directives! {
             "Where the packets of checks leave this machine from: one of its addresses, for real servers of \
              the same family, or the name of an interface or VRF. It is not for external checks; a ping \
              can leave by an interface only.");
+    CHECKPATH = Row::new("checkpath", Both, Word(&["direct", "service"]),
+            "checkpath must be direct or service")
+        .or("direct").addition()
+        .about("checkpath = service",
+            "Where checks go. direct: to the real server's own address. service: to the virtual address, \
+             forwarded by ip_vs to that one server, as a client's connection is: a server that has \
+             lost the virtual address from its loopback, or does not unpack ipip, is down. See CHECKS THROUGH \
+             THE SERVICE.");
     CHECKTIMEOUT = Row::new("checktimeout", Both, Time, "invalid check timeout value")
         .in_section("invalid check timeout").or("negotiatetimeout if that is set, else 5").seconds()
         .about("checktimeout = 3",

@@ -11,6 +11,7 @@ pub fn manual_page() -> String {
     page.list("DIRECTIVES OF BOTH KINDS", BOTH, |row| row.scope == Scope::Both);
     page.list("DIRECTIVES OF A VIRTUAL SERVICE", VIRTUAL, |row| row.scope == Scope::Virtual);
     page.0.push_str(HASHING);
+    page.0.push_str(PATH);
     page.services();
     page.0.push_str(TAIL);
     page.additions();
@@ -241,6 +242,44 @@ With 0, the default, it does so only from the connection's first packet.
 With 0, the default, clients of a removed server hang until they give up.
 With 1 their connections are reset.
 .El
+"#;
+
+const PATH: &str = r#".Sh CHECKS THROUGH THE SERVICE
+With
+.Cm gate
+and
+.Cm ipip ,
+a real server can answer on its own address and serve no client: it has lost the virtual address from its loopback
+interface, or does not unpack tunnelled packets.
+With
+.Ic checkpath No = Cm service
+the check sees that.
+It connects to the virtual address, and its packets bear a firewall mark;
+ip_vs has a service of this mark with the one real server, and forwards them as it forwards a client's.
+.Ql ipvsadm \-L
+shows these services, with marks from 0x4c000000 to 0x4cffffff and a large weight.
+They come and go with the daemon; a killed daemon's are removed at the next start.
+With
+.Cm masq
+the way to the server's own address is the way of clients, and nothing is different.
+.Pp
+The answer comes from the virtual address.
+Where that is an address of the director itself, Linux drops such packets of IPv4 unless
+.Dl net.ipv4.conf. Ns Ar interface Ns .accept_local = 1
+for the interface towards the real servers.
+With a strict
+.Va rp_filter
+of this interface, the way to the virtual address must be this interface, too.
+IPv6 needs nothing.
+While the answer cannot come back, checks have no verdict: the log says why, and servers stay as they are.
+.Pp
+Checks leave from the address that the route to the real server has, or from
+.Ic checkfrom .
+It takes Linux 5.17 to mark packets without more rights than checks should have.
+ip_vs remembers each check of a dead server for a minute, by the port that it came from;
+ports are used in turn, which is enough for 400 checks a second that fail.
+.Va net.ipv4.vs.conn_reuse_mode
+must be 1, which is the default.
 "#;
 
 const TAIL: &str = r#".Sh EXAMPLES

@@ -1,6 +1,8 @@
 //! The kernel's table, through `ipvs-rs`.
 
+use super::obstacle::obstacle;
 use super::{Dataplane, Operation, TableError};
+use crate::model::ServicePath;
 use ipvs_rs::{DestinationEntry, Ipvs, Service, ServiceKey};
 
 /// The kernel's ip_vs table of this network namespace.
@@ -47,5 +49,13 @@ impl Dataplane for Kernel {
             }
         }
         Ok(())
+    }
+
+    fn has_paths(&self) -> bool {
+        true
+    }
+
+    fn obstacle(&mut self, path: &ServicePath) -> Option<String> {
+        obstacle(path)
     }
 }

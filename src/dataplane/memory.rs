@@ -17,6 +17,7 @@ pub type Refusal = Box<dyn FnMut(&Operation) -> Option<Errno> + Send>;
 pub struct Memory {
     services: BTreeMap<ServiceKey, (Service, Vec<Destination>)>,
     refusal: Option<Refusal>,
+    has_paths: bool,
 }
 
 impl Memory {
@@ -29,6 +30,13 @@ impl Memory {
     #[must_use]
     pub fn refusing(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);
+        self
+    }
+
+    /// The table as if marked packets took the way that it says.
+    #[must_use]
+    pub fn with_paths(mut self) -> Self {
+        self.has_paths = true;
         self
     }
 
@@ -60,6 +68,10 @@ impl Dataplane for Memory {
                 stats: Stats::default(),
             })
             .collect())
+    }
+
+    fn has_paths(&self) -> bool {
+        self.has_paths
     }
 
     fn apply(&mut self, operation: &Operation) -> Result<(), TableError> {

@@ -8,6 +8,8 @@ mod kernel;
 mod listing;
 mod memory;
 mod notice;
+mod obstacle;
+mod paths;
 mod plan;
 mod table;
 
@@ -15,9 +17,12 @@ pub use kernel::Kernel;
 pub use listing::listing;
 pub use memory::{Memory, Refusal};
 pub use notice::{DestinationVerb, Notice, Stage};
+pub use obstacle::obstacle;
+pub use paths::Paths;
 pub use plan::{Planned, plan_changes, plan_removal, plan_service, service_key, wanted_entry};
 pub use table::{Done, Snapshot, Table};
 
+use crate::model::ServicePath;
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
 use nix::errno::Errno;
 use std::fmt;
@@ -42,6 +47,16 @@ pub trait Dataplane: Send {
     /// # Errors
     /// When the table refuses; it is as it was before.
     fn apply(&mut self, operation: &Operation) -> Result<(), TableError>;
+
+    /// Whether packets with a mark really take the way that the table says.
+    fn has_paths(&self) -> bool {
+        false
+    }
+
+    /// Why an answer cannot come back along a path, whatever the server does; `None` if it can.
+    fn obstacle(&mut self, _: &ServicePath) -> Option<String> {
+        None
+    }
 }
 
 /// One change of the table.

@@ -1,8 +1,7 @@
 //! What a check needs to know: one plan, made at load, run any number of times.
 
-use super::{Pattern, Service, User};
+use super::{Pattern, Service, User, Way};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,28 +21,10 @@ pub struct CheckPlan {
     pub check_timeout: Duration,
     /// `negotiatetimeout`: the whole of every other negotiate check.
     pub negotiate_timeout: Duration,
-    /// `checkfrom`: where its packets leave this machine from; without it the kernel chooses.
-    pub from: Option<CheckSource>,
+    /// `checkfrom` and `checkpath`.
+    pub way: Way,
     /// `checktype` with what belongs to it.
     pub method: CheckMethod,
-}
-
-/// `checkfrom`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum CheckSource {
-    /// An address of this machine.
-    Address(IpAddr),
-    /// An interface, or a VRF.
-    Interface(String),
-}
-
-impl fmt::Display for CheckSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Interface(name) => f.write_str(name),
-        }
-    }
 }
 
 /// `checktype`.
@@ -96,7 +77,7 @@ impl CheckPlan {
             port: target.port(),
             check_timeout: Duration::from_secs(5),
             negotiate_timeout: Duration::from_secs(30),
-            from: None,
+            way: Way::default(),
             method,
         }
     }
@@ -132,9 +113,10 @@ impl CheckPlan {
         }
     }
 
-    /// Where the check connects to.
+    /// Where the check connects to: the real server, or with `checkpath=service` the virtual address.
     pub fn target(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
+        let address = self.way.path.as_ref().map_or(self.address, |path| path.address);
+        SocketAddr::new(address, self.port)
     }
 }
 

@@ -236,7 +236,10 @@ fn check(plan: &CheckPlan) -> String {
             format!("{}; then {connects} times connect only", negotiate(exchange, port, &limit))
         }
     };
-    if let Some(from) = &plan.from {
+    if let Some(path) = &plan.way.path {
+        let _ = write!(line, ", to {} through ip_vs with mark {:#x}", path.address, path.mark);
+    }
+    if let Some(from) = &plan.way.source {
         let _ = write!(line, ", from {from}");
     }
     line

@@ -15,12 +15,13 @@ mod resolver;
 mod service;
 mod user;
 mod virtual_service;
+mod way;
 
 pub use address::{DestinationAddress, Family, Protocol, ServiceAddress};
 pub use build::build;
 pub use check_plan::{
-    CertificateCheck, CheckMethod, CheckPlan, CheckSource, Exchange, HttpMethod, HttpOptions,
-    Script, Step, Transport, without_port,
+    CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, HttpOptions, Script, Step,
+    Transport, without_port,
 };
 pub use describe::{describe, describe_service};
 pub use dialogue::{DEFINITION_LIMIT, DEFINITIONS, Dialogue, DialogueError, Turn};
@@ -36,6 +37,7 @@ pub use resolver::{DefinitionFile, MemoryResolver, ResolveError, Resolver, Syste
 pub use service::{SERVICES, Service, ServiceRow};
 pub use user::User;
 pub use virtual_service::{Netmask, Persistence, SchedFlags, VirtualService};
+pub use way::{CheckSource, MARKS, ServicePath, Way};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

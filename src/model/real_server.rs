@@ -1,12 +1,13 @@
 //! Real servers and fallbacks.
 
 use super::{CheckPlan, DestinationAddress, ServiceAddress};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// How the kernel passes a connection on to a real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ForwardingMethod {
     /// `gate`: direct routing; the packet goes out unchanged to the server's MAC address.
     #[default]

@@ -13,8 +13,10 @@ mod verdict;
 
 pub use request::{Form, Request, command};
 
+use crate::check::{CheckOutcome, Failure};
 use crate::cli::{ExitStatus, Target};
-use crate::model::Model;
+use crate::dataplane::{Kernel, Paths, obstacle};
+use crate::model::{CheckPlan, Model};
 use crate::prober::{ProberOptions, Transcribed, Transcriber};
 use crate::status::UnixTime;
 use choose::{Chosen, choose, look_up};
@@ -43,6 +45,9 @@ pub fn run(request: &Request, target: &Target, model: &Model) -> ExitStatus {
             Err(_) => ExitStatus::Failure,
         };
     }
+    if let Err(error) = look_for_paths(&chosen) {
+        return complain(&format!("probe: {error}"));
+    }
     let plans = chosen.iter().map(|chosen| Arc::clone(&chosen.plan)).collect();
     let options = ProberOptions::new(&format!("probe {}", target.instance));
     let transcriber = match Transcriber::start(options, plans) {
@@ -55,6 +60,32 @@ pub fn run(request: &Request, target: &Target, model: &Model) -> ExitStatus {
         Ok(()) => told.status(),
         // Whoever closed it (`| head`) has read enough.
         Err(_) => ExitStatus::Failure,
+    }
+}
+
+/// A check through a service has its path from the daemon.
+fn look_for_paths(chosen: &[Chosen]) -> Result<(), String> {
+    let paths: Vec<_> = chosen.iter().filter_map(|it| it.plan.way.path.as_ref()).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let mut table = Kernel::open().map_err(|error| format!("checkpath=service: {error}"))?;
+    let missing = Paths::first_missing(&mut table, paths).map_err(|error| error.to_string())?;
+    match missing {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "{} is checked through {}, and ip_vs does not have the path: is the daemon running?",
+            path.server, path.address
+        )),
+    }
+}
+
+/// An outcome, unless it is no verdict: no answer could have come back.
+fn judged(plan: &CheckPlan, outcome: &CheckOutcome) -> CheckOutcome {
+    match (outcome, &plan.way.path) {
+        (CheckOutcome::Down(_), Some(path)) => obstacle(path)
+            .map_or_else(|| outcome.clone(), |why| CheckOutcome::Down(Failure::Local(why))),
+        _ => outcome.clone(),
     }
 }
 
@@ -134,7 +165,8 @@ impl Told<'_> {
         let Transcribed { outcome, duration, transcript, .. } = transcribed;
         let chosen = &self.chosen[place];
         let now = unix_now();
-        let verdict = Verdict::new(&chosen.plan, chosen.failure_count, outcome, *duration, now);
+        let outcome = judged(&chosen.plan, outcome);
+        let verdict = Verdict::new(&chosen.plan, chosen.failure_count, &outcome, *duration, now);
         let text = match self.form {
             Form::Json => json::render(chosen, round, &verdict, transcript),
             Form::Text | Form::List => text::render(&verdict, transcript, now),
@@ -182,8 +214,7 @@ mod tests {
     use crate::check::transcript::{
         Bytes, Certificate, Event, Handshake, Place, Search, Seen, Transcript,
     };
-    use crate::check::{CheckOutcome, Failure};
-    use crate::model::{CheckMethod, CheckPlan};
+    use crate::model::CheckMethod;
     use std::time::Duration;
 
     /// Everything that a prober can say, each text of it this one.

@@ -4,7 +4,7 @@
 //! non-blocking; those that do not succeed at once wait in an epoll set, each with its deadline.
 
 use crate::check::{Failure, begin_connect};
-use crate::model::CheckSource;
+use crate::model::Way;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -23,8 +23,8 @@ pub(crate) struct Dial<T> {
     pub(crate) tag: T,
     /// Where to.
     pub(crate) target: SocketAddr,
-    /// `checkfrom`.
-    pub(crate) from: Option<CheckSource>,
+    /// `checkfrom` and `checkpath`.
+    pub(crate) way: Way,
     /// How long it may take from the moment it is begun.
     pub(crate) timeout: Duration,
 }
@@ -161,7 +161,7 @@ where
                 .into_iter()
                 .filter_map(|dial| {
                     let now = Instant::now();
-                    match begin_connect(dial.target, dial.from.as_ref()) {
+                    match begin_connect(dial.target, &dial.way) {
                         Ok(socket) => Some((dial, socket, now)),
                         Err(failure) => {
                             let result = Err(failure);
@@ -348,8 +348,12 @@ mod tests {
             .map(|_| TcpStream::connect_timeout(&swallowing, Duration::from_millis(200)))
             .collect();
         let (dialer, receiver) = dialer(10);
-        let dial =
-            |tag, target| Dial { tag, target, from: None, timeout: Duration::from_millis(300) };
+        let dial = |tag, target| Dial {
+            tag,
+            target,
+            way: Way::default(),
+            timeout: Duration::from_millis(300),
+        };
         dialer.dial(vec![dial(1, open), dial(2, closed), dial(3, swallowing)]);
         assert_eq!(
             results(&receiver, 3),
@@ -363,7 +367,8 @@ mod tests {
         let target = listener.local_addr().expect("its address");
         let (dialer, receiver) = dialer(2);
         let timeout = Duration::from_secs(10);
-        dialer.dial((0..50).map(|tag| Dial { tag, target, from: None, timeout }).collect());
+        dialer
+            .dial((0..50).map(|tag| Dial { tag, target, way: Way::default(), timeout }).collect());
         let accept = std::thread::spawn(move || listener.incoming().take(50).count());
         assert!(results(&receiver, 50).iter().all(|(_, result)| result.is_ok()));
         assert_eq!(accept.join().expect("no panic"), 50);

@@ -9,9 +9,9 @@ use super::certificates::{Certificates, file_of};
 use super::here::{Here, Place, Sink, checked, local, needs_prober, place};
 use super::link::Link;
 use super::pauses::Pauses;
-use super::seam::{Order, PLANS, Run, Walls};
+use super::seam::{Order, PLANS, Rights, Run, Walls};
 use super::walls::RESOLVER;
-use super::{ProberOptions, ProberStatus, Report, is_ping};
+use super::{ProberOptions, ProberStatus, Report};
 use crate::director::{CheckId, Checked};
 use crate::model::CheckPlan;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -115,7 +115,7 @@ impl Prober {
         let mut state = self.keeper.lock();
         let state = &mut *state;
         let before = std::mem::replace(&mut state.plans, plans.collect());
-        let pings = state.pings();
+        let rights = state.rights();
         state.installed = true;
         let files = state.plans.values().filter_map(|plan| file_of(plan));
         let certificates = state.certificates.set(files);
@@ -133,7 +133,7 @@ impl Prober {
                 link.send(&Order::Forget(gone));
             }
             new.chunks(PLANS).for_each(|plans| link.send(&Order::Plans(plans.to_vec())));
-            state.replace = link.pings != pings;
+            state.replace = link.rights != rights;
         }
         self.keeper.wake();
     }
@@ -145,8 +145,7 @@ impl Prober {
         let mut state = self.keeper.lock();
         let state = &mut *state;
         let mut away = Vec::new();
-        // They wait for the one that may ping.
-        let lacks_pings = state.link.as_ref().is_some_and(|link| !link.pings);
+        let rights = state.link.as_ref().map(|link| link.rights);
         for &run in runs {
             let Some(plan) = state.plans.get(&run.check) else {
                 state.over.push(checked(run, local(&"its plan is gone"), Duration::ZERO));
@@ -155,7 +154,8 @@ impl Prober {
             match place(plan, run.step) {
                 Place::Nowhere(outcome) => state.over.push(checked(run, outcome, Duration::ZERO)),
                 Place::Here => state.over.extend(state.here.run(run, plan)),
-                Place::Prober if is_ping(plan) && lacks_pings => {
+                // It waits for a prober that may run it.
+                Place::Prober if rights.is_some_and(|rights| !rights.allow(plan)) => {
                     state.waiting.insert(run.check, (run, plan.timeout(run.step)));
                 }
                 Place::Prober => away.push((run, plan.timeout(run.step))),
@@ -305,8 +305,8 @@ enum Reason {
 }
 
 impl State {
-    fn pings(&self) -> bool {
-        self.plans.values().any(|plan| is_ping(plan))
+    fn rights(&self) -> Rights {
+        Rights::of(self.plans.values())
     }
 
     /// What the time brings: a start, a question, an end.
@@ -351,7 +351,7 @@ impl State {
 
     fn start(&mut self, options: &ProberOptions, now: Instant, round: &mut Round) {
         let resolver = resolver_files();
-        let mut link = match Link::start(&options.program, &options.instance, self.pings(), now) {
+        let mut link = match Link::start(&options.program, &options.instance, self.rights(), now) {
             Ok(link) => link,
             Err(error) => {
                 self.next_start = now + self.pauses.after(Duration::ZERO);

@@ -1,7 +1,7 @@
 //! One prober process: its start, what is sent to it, what it says, its end.
 
 use super::belief::{Heard, Ledger};
-use super::seam::{Order, Run, TO_PROBER, Walls, put};
+use super::seam::{Order, Rights, Run, TO_PROBER, Walls, put};
 use super::serve::ARGUMENT;
 use crate::process::{self, Ending, Limits, Running};
 use nix::errno::Errno;
@@ -50,7 +50,7 @@ pub(super) struct Link {
     pub(super) ledger: Ledger,
     pub(super) walls: Option<Walls>,
     /// What it was begun with.
-    pub(super) pings: bool,
+    pub(super) rights: Rights,
     pub(super) since: Instant,
 }
 
@@ -62,7 +62,7 @@ impl Link {
     pub(super) fn start(
         program: &Path,
         instance: &str,
-        pings: bool,
+        rights: Rights,
         now: Instant,
     ) -> io::Result<Self> {
         let (ours, its) = UnixStream::pair()?;
@@ -80,10 +80,10 @@ impl Link {
             chunk: vec![0; CHUNK],
             ledger: Ledger::new(now),
             walls: None,
-            pings,
+            rights,
             since: now,
         };
-        link.send(&Order::Begin { pings, verbosity: log::max_level() as usize });
+        link.send(&Order::Begin { rights, verbosity: log::max_level() as usize });
         Ok(link)
     }
 

@@ -45,7 +45,6 @@ pub(crate) use pool::MAX_WORKERS;
 pub(crate) use work::pending_connects;
 
 use crate::director::Checked;
-use crate::model::{CheckMethod, CheckPlan};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,10 +69,6 @@ impl ProberOptions {
             patience: Duration::from_secs(20),
         }
     }
-}
-
-fn is_ping(plan: &CheckPlan) -> bool {
-    matches!(plan.method, CheckMethod::Ping { .. })
 }
 
 /// What has become of runs.

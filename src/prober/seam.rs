@@ -6,7 +6,7 @@
 use crate::check::CheckOutcome;
 use crate::check::transcript::Transcript;
 use crate::director::CheckId;
-use crate::model::{CheckPlan, Step};
+use crate::model::{CheckMethod, CheckPlan, Step};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -39,13 +39,40 @@ pub struct Run {
     pub run: u64,
 }
 
+/// What some checks need and others do not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// To ping.
+    pub pings: bool,
+    /// To mark packets and to choose the port that they leave from, for `checkpath=service`.
+    pub marks: bool,
+}
+
+impl Rights {
+    /// For all of these.
+    pub fn of<'a>(plans: impl IntoIterator<Item = &'a Arc<CheckPlan>>) -> Self {
+        let mut rights = Self::default();
+        for plan in plans {
+            rights.pings |= matches!(plan.method, CheckMethod::Ping { .. });
+            rights.marks |= plan.way.path.is_some();
+        }
+        rights
+    }
+
+    /// Whether they are enough for this check.
+    pub fn allow(self, plan: &CheckPlan) -> bool {
+        (self.pings || !matches!(plan.method, CheckMethod::Ping { .. }))
+            && (self.marks || plan.way.path.is_none())
+    }
+}
+
 /// To the prober.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Order {
     /// The first message: what the walls have to allow.
     Begin {
-        /// Whether ping checks may come.
-        pings: bool,
+        /// What checks may come.
+        rights: Rights,
         /// The most verbose level that is wanted of its log, as a number of [`log::LevelFilter`].
         verbosity: usize,
     },
@@ -108,7 +135,7 @@ pub struct Walls {
     pub landlock: bool,
     /// Whether seccomp keeps it from system calls; false on kernels without it.
     pub seccomp: bool,
-    /// Whether it has CAP_NET_RAW, for ping.
+    /// Whether it has CAP_NET_RAW, for ping and marks.
     pub net_raw: bool,
     /// What could not be had, one phrase each.
     pub missing: Vec<String>,
@@ -223,7 +250,7 @@ impl Inbox {
 mod tests {
     use super::*;
     use crate::check::tests::exchange;
-    use crate::model::{CheckMethod, Pattern, Service};
+    use crate::model::{Pattern, Service, Way};
     use std::time::Duration;
 
     #[test]
@@ -236,7 +263,7 @@ mod tests {
             port: 443,
             check_timeout: Duration::from_millis(1500),
             negotiate_timeout: Duration::MAX,
-            from: None,
+            way: Way::default(),
             method: CheckMethod::Combined {
                 connects: 7,
                 transport: crate::model::Transport::Udp,

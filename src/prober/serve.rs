@@ -42,10 +42,10 @@ pub fn serve() -> io::Result<()> {
         blocked.add(signal);
     }
     blocked.thread_block()?;
-    let Some(Order::Begin { pings, verbosity }) = orders.next()? else {
+    let Some(Order::Begin { rights, verbosity }) = orders.next()? else {
         return Err(io::Error::other("no director at standard input"));
     };
-    let walls = walls::raise(pings);
+    let walls = walls::raise(rights);
     // The first thread of several: from here on the walls hold for all.
     let outbox = Outbox::start(orders.socket.try_clone()?)?;
     log_to(&outbox, verbosity);

@@ -3,13 +3,13 @@
 //! The same prober with the same walls as a daemon's runs them, so that whoever watches reads no byte
 //! of a server but through the prober's messages; and the same commands are run here.
 
+use super::ProberOptions;
 use super::belief::{Heard, clean};
 use super::certificates::{Certificates, file_of};
 use super::here::{Place, local, needs_prober, place, start_pool};
 use super::link::Link;
 use super::pool::Pool;
-use super::seam::{Order, PLANS, Run};
-use super::{ProberOptions, is_ping};
+use super::seam::{Order, PLANS, Rights, Run};
 use crate::check::transcript::{self, Transcript};
 use crate::check::{self, CheckOutcome, Deadline};
 use crate::director::CheckId;
@@ -210,9 +210,9 @@ impl Scribe {
         if let Some(link) = &mut self.link {
             self.certificates.changed(now).iter().for_each(|order| link.send(order));
         } else {
-            let pings = self.plans.iter().any(|plan| is_ping(plan));
+            let rights = Rights::of(&self.plans);
             let ProberOptions { program, instance, .. } = &self.options;
-            let mut link = Link::start(program, instance, pings, now)
+            let mut link = Link::start(program, instance, rights, now)
                 .map_err(|error| format!("the prober: {}: {error}", program.display()))?;
             let files = self.plans.iter().filter_map(|plan| file_of(plan));
             self.certificates = Certificates::default();

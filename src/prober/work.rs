@@ -93,8 +93,8 @@ impl Work {
             match check::begin(plan, run.step) {
                 Begin::Outcome(outcome) => over.push(answer(run, outcome, Duration::ZERO)),
                 Begin::Dial(target) => {
-                    let from = plan.from.clone();
-                    self.dials.push(Dial { tag: job, target, from, timeout });
+                    let way = plan.way.clone();
+                    self.dials.push(Dial { tag: job, target, way, timeout });
                 }
                 Begin::Work => {
                     submit(&self.pool, self.outbox.clone(), job, None, timeout, Duration::ZERO);

@@ -100,6 +100,7 @@ impl Owner {
         match how {
             How::Stop(signal) => {
                 self.purge(now);
+                self.paths.remove(self.table.backend());
                 let line = format!("Linux Director Daemon terminated on signal: {signal}");
                 self.log(Level::Info, line);
                 self.order_hooks(now);

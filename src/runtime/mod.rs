@@ -26,6 +26,7 @@ mod input;
 mod maintenance;
 mod names;
 mod operator;
+mod paths;
 mod plan;
 mod reload;
 mod report;

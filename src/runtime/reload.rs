@@ -414,6 +414,7 @@ impl Owner {
             }
             None => self.table.owe(wanted.iter().map(|wanted| wanted.service.address)),
         }
+        self.lay_paths();
         self.serving();
         self.watch();
         self.install_checks(now);

@@ -16,7 +16,7 @@ use super::schedule::Schedule;
 use super::setup::{Configuration, Faults};
 use super::telling::Cause;
 use crate::check::{CheckOutcome, Failure};
-use crate::dataplane::{Stage, Table, TableError, listing};
+use crate::dataplane::{Paths, Stage, Table, TableError, listing};
 use crate::director::{
     Action, Change, CheckId, Checked, Director, Event, Health, Overrides, ServiceState,
     WantedService,
@@ -89,6 +89,7 @@ pub struct Owner {
     pub(super) director: Director,
     pub(super) table: Table,
     pub(super) table_name: &'static str,
+    pub(super) paths: Paths,
     pub(super) schedule: Schedule,
     pub(super) hooks: Hooks,
     pub(super) maintenance: Maintenance,
@@ -144,6 +145,7 @@ impl Owner {
         let director = Director::new(model, &snapshot, overrides, told, now.instant);
         let mut owner = Self {
             config,
+            paths: Paths::of(&instance),
             instance,
             director,
             table,
@@ -180,6 +182,7 @@ impl Owner {
             owner.director.services().iter().map(ServiceState::wanted).collect();
         let done = owner.table.synchronise(&wanted, &snapshot);
         owner.tell_whole(done, now);
+        owner.lay_paths();
         let actions = owner.director.settle(now.instant);
         owner.act(actions, now);
         owner.install_checks(now);
@@ -338,26 +341,33 @@ impl Owner {
     }
 
     fn begin_checks(&mut self, now: Now) {
-        let now = now.instant;
-        let mut runs = Vec::new();
-        for id in self.schedule.take_due(now) {
+        let instant = now.instant;
+        let (mut runs, mut pathless) = (Vec::new(), Vec::new());
+        for id in self.schedule.take_due(instant) {
             let Some((plan, step)) = self.director.due(id) else {
-                self.schedule.put_off(id, now);
+                self.schedule.put_off(id, instant);
                 continue;
             };
             let doubtful = self.director.members(id).iter().any(|member| {
                 let service = &self.director.services()[member.service].service;
-                self.maintenance.doubts(service.real_servers[member.server].address, now)
+                self.maintenance.doubts(service.real_servers[member.server].address, instant)
             });
             if doubtful {
-                self.schedule.postpone(id, DOUBT_PAUSE, now);
+                self.schedule.postpone(id, DOUBT_PAUSE, instant);
                 continue;
             }
-            let run = self.schedule.begin(id, longest(plan, step), now);
-            runs.push(Run { check: id, step, run });
+            let run = self.schedule.begin(id, longest(plan, step), instant);
+            let run = Run { check: id, step, run };
+            match self.without_path(run, plan) {
+                Some(answer) => pathless.push(answer),
+                None => runs.push(run),
+            }
         }
         if !runs.is_empty() {
             self.effects.push(Effect::Check(runs));
+        }
+        if !pathless.is_empty() {
+            self.answer_pathless(pathless, now);
         }
     }
 
@@ -381,11 +391,13 @@ impl Owner {
         }
     }
 
-    fn checked(&mut self, checked: &Checked, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn checked(&mut self, checked: &Checked, now: Now, actions: &mut Vec<Action>) {
         if !self.schedule.finished(checked.check, checked.run, now.instant) {
             return;
         }
         self.unanswered.remove(&checked.check);
+        let excused = self.excuse(checked);
+        let checked = excused.as_ref().unwrap_or(checked);
         let failure = match &checked.outcome {
             CheckOutcome::Up(_) => None,
             CheckOutcome::Down(failure) => Some(failure.clone()),
@@ -602,6 +614,7 @@ impl Owner {
             self.tell(done, now);
         }
         self.reconcile(now);
+        self.paths.look(self.table.backend());
     }
 
     fn reconcile(&mut self, now: Now) {

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs_rs::Ipvs;
+use ipvs_rs::{Ipvs, ServiceKey};
 
 use super::world::World;
 
@@ -54,6 +54,18 @@ impl<'w> Director<'w> {
 
     /// Runs `start`, `stop`, `drain 10.0.2.11:80` or another command; it must succeed.
     pub(crate) fn command(&self, command: &str) -> Output {
+        let output = self.attempt(command);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{command}: {}: {said}", output.status);
+        output
+    }
+
+    /// What a command says that may fail.
+    pub(crate) fn output(&self, command: &str) -> String {
+        String::from_utf8_lossy(&self.attempt(command).stdout).into_owned()
+    }
+
+    fn attempt(&self, command: &str) -> Output {
         // A pipe would be kept open by the daemon, if it kept it; files cannot hang us.
         let output = self.log.with_extension("out");
         let run = || {
@@ -69,9 +81,7 @@ impl<'w> Director<'w> {
                 .unwrap()
         };
         let status = self.world.inside("director", run);
-        let said = fs::read(&output).unwrap();
-        assert!(status.success(), "{command}: {status}: {}", String::from_utf8_lossy(&said));
-        Output { status, stdout: said, stderr: Vec::new() }
+        Output { status, stdout: fs::read(&output).unwrap(), stderr: Vec::new() }
     }
 
     /// Stops the daemon and waits until it is gone.
@@ -185,6 +195,12 @@ impl<'w> Director<'w> {
         table(self.world)
     }
 
+    /// How many paths of checks the table has, for `checkpath=service`.
+    pub(crate) fn paths(&self) -> usize {
+        let mut ipvs = self.world.inside("director", || Ipvs::open().unwrap());
+        ipvs.services().unwrap().iter().filter(|entry| is_path(&entry.service.key)).count()
+    }
+
     /// The end of the log, for a failure's message.
     pub(crate) fn story(&self) -> String {
         let log = self.log();
@@ -203,11 +219,18 @@ impl Drop for Director<'_> {
     }
 }
 
-/// The table of a world's director.
+fn is_path(key: &ServiceKey) -> bool {
+    matches!(key, ServiceKey::Fwmark { mark, .. } if ldirectord::model::MARKS.contains(mark))
+}
+
+/// The table of a world's director, without the paths of checks.
 pub(crate) fn table(world: &World) -> Vec<String> {
     let mut ipvs = world.inside("director", || Ipvs::open().unwrap());
     let mut lines = Vec::new();
     for entry in ipvs.services().unwrap() {
+        if is_path(&entry.service.key) {
+            continue;
+        }
         let mut destinations: Vec<String> = ipvs
             .destinations(&entry.service.key)
             .unwrap()

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Those that the rules ask for, beside the ones of each interface.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
+    "net/ipv4/conf/all/accept_local",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv4/vs/conntrack",
     "net/ipv4/vs/expire_quiescent_template",
@@ -19,7 +20,9 @@ const PATHS: [&str; 9] = [
 
 /// The values that exist on this machine.
 pub(super) fn sysctls<'a>(interfaces: impl Iterator<Item = &'a str>) -> BTreeMap<String, i64> {
-    let of_interfaces = interfaces.map(|name| format!("net/ipv4/conf/{name}/rp_filter"));
+    let of_interfaces = interfaces.flat_map(|name| {
+        ["accept_local", "rp_filter"].map(|it| format!("net/ipv4/conf/{name}/{it}"))
+    });
     let paths = PATHS.into_iter().map(str::to_owned).chain(of_interfaces);
     let value = |path: String| {
         let text = read(Path::new("/proc/sys").join(&path), 64).ok()?;

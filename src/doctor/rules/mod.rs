@@ -42,6 +42,7 @@ pub const RULES: &[Rule] = &[
     rule("no-route", Error, "there is no route to a real server", network::no_route),
     rule("gate-behind-router", Error, "a server of gate is on another link", network::gate_behind_router),
     rule("ip-forward-off", Error, "servers of masq, and the machine forwards no packets", kernel::ip_forward_off),
+    rule("accept-local-off", Error, "checks go through a service (checkpath), and accept_local is off where their answers come in", network::accept_local_off),
     rule("weights-all-zero", Error, "every real server of a service has weight 0", servers::weights_all_zero),
     rule("only-weight-zero-up", Error, "the servers that are up have weight 0, the others are down", servers::only_weight_zero_up),
     rule("hook-missing", Error, "a command of the configuration is not there", hooks::hook_missing),

@@ -1,6 +1,6 @@
 //! Addresses and routes.
 
-use super::{Symptom, Target, hooks, targets};
+use super::{Symptom, Target, hooks, set, targets};
 use crate::doctor::facts::{Facts, Route};
 use crate::model::{ForwardingMethod, Model, ServiceAddress};
 use std::collections::BTreeSet;
@@ -74,6 +74,34 @@ pub(super) fn gate_behind_router(facts: &Facts, model: &Model) -> Vec<Symptom> {
     };
     let gate = |target: &Target<'_>| target.forwarding == ForwardingMethod::Gate;
     targets(model).filter(gate).filter_map(of_target).collect()
+}
+
+/// IPv4 only: IPv6 takes packets from an address of its own.
+pub(super) fn accept_local_off(facts: &Facts, model: &Model) -> Vec<Symptom> {
+    let is_on = |name: &str| {
+        let of = |name: &str| facts.sysctl(&format!("net/ipv4/conf/{name}/accept_local"));
+        of(name).max(of("all")).is_none_or(|value| value > 0)
+    };
+    let servers = model.services.iter().flat_map(|service| &service.real_servers);
+    let paths = servers.filter_map(|server| server.check.way.path.as_ref());
+    let mut told = BTreeSet::new();
+    let mut symptoms = Vec::new();
+    for path in paths.filter(|path| path.address.is_ipv4()) {
+        let own = matches!(facts.network.routes.get(&path.address), Some(Route::Local));
+        let Some(Route::Out { interface, .. }) = facts.network.routes.get(&path.server) else {
+            continue;
+        };
+        if own && !is_on(interface) && told.insert(interface) {
+            let name = format!("net.ipv4.conf.{interface}.accept_local");
+            symptoms.push(Symptom::new(
+                format!("Checks go through a service (checkpath), and {name} is 0."),
+                "Their answers come from the virtual address, which is this machine's own: the kernel \
+                 drops them, and no check has a verdict.",
+                set(&format!("net/ipv4/conf/{interface}/accept_local"), 1),
+            ));
+        }
+    }
+    symptoms
 }
 
 pub(super) fn masq_way_back(facts: &Facts, model: &Model) -> Vec<Symptom> {

@@ -5,12 +5,12 @@ use super::exchange::with_slash;
 use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
-    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPORT, CHECKTIMEOUT, CHECKTYPE,
-    Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
+    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH, CHECKPORT, CHECKTIMEOUT,
+    CHECKTYPE, Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
 };
 use crate::model::{
-    CheckMethod, CheckPlan, CheckSource, Exchange, Pattern, Protocol, Script, Service,
-    ServiceAddress, Transport, User,
+    CheckMethod, CheckPlan, CheckSource, Exchange, ForwardingMethod, MARKS, Pattern, Protocol,
+    Script, Service, ServiceAddress, ServicePath, Transport, User, Way,
 };
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -43,6 +43,8 @@ pub(super) struct SectionChecks {
     default_port: Option<u16>,
     check_port: Option<u16>,
     from: Option<CheckSource>,
+    /// The virtual address, for `checkpath=service`.
+    path: Option<IpAddr>,
     check_timeout: Duration,
     negotiate_timeout: Duration,
     method: Method,
@@ -90,6 +92,7 @@ impl Builder<'_, '_> {
             default_port: own.flatten().or(service.row().port),
             check_port: lookup.number(&CHECKPORT).and_then(|port| u16::try_from(port).ok()),
             from: self.check_source(section, lookup, &method),
+            path: self.check_path(section, lookup, address, &method),
             check_timeout,
             negotiate_timeout,
             method,
@@ -116,19 +119,64 @@ impl Builder<'_, '_> {
             }
         };
         let (word, hint) = match (method, &source) {
-            (Method::External(_), _) => ("external", "the program itself chooses"),
-            (Method::ExternalPerl(_), _) => ("external-perl", "the script itself chooses"),
+            (Method::External(_), _) => ("checktype=external", "the program itself chooses"),
+            (Method::ExternalPerl(_), _) => {
+                ("checktype=external-perl", "the script itself chooses")
+            }
             (Method::Fixed(CheckMethod::Ping { .. }), CheckSource::Address(_)) => {
-                ("ping", "name the interface: a ping can be bound to nothing else")
+                ("checktype=ping", "name the interface: a ping can be bound to nothing else")
             }
             _ => return Some(source),
         };
-        // A global one is for whom it may concern.
-        if lookup.own(&CHECKFROM).is_some() {
-            let text = format!("{} {source} makes no sense for checktype={word}", CHECKFROM.name);
-            self.diagnostics.error(found, place, text).hint(hint);
-        }
+        self.makes_no_sense(section, lookup, (&CHECKFROM, &source.to_string()), word, hint);
         None
+    }
+
+    fn check_path(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        address: ServiceAddress,
+        method: &Method,
+    ) -> Option<IpAddr> {
+        let through_service = lookup.word(&CHECKPATH) == Some("service");
+        let place = lookup.place(&CHECKPATH).filter(|_| through_service)?;
+        let (word, hint) = match method {
+            Method::External(_) => ("checktype=external", "the program itself chooses"),
+            Method::ExternalPerl(_) => ("checktype=external-perl", "the script itself chooses"),
+            Method::Fixed(CheckMethod::Ping { .. }) => ("checktype=ping", "ip_vs forwards no ping"),
+            Method::Negotiate { exchange, .. } if exchange.service == Service::Oracle => {
+                ("service=oracle", "its library chooses")
+            }
+            Method::Negotiate { .. } | Method::Fixed(_) => {
+                let ServiceAddress::Address { address, .. } = address else {
+                    let text = format!("{}: a firewall mark is no address", CHECKPATH.name);
+                    self.diagnostics
+                        .error(Found::After(section.end), place, text)
+                        .hint("checks through a service need its address");
+                    return None;
+                };
+                return Some(address.ip());
+            }
+        };
+        self.makes_no_sense(section, lookup, (&CHECKPATH, "service"), word, hint);
+        None
+    }
+
+    /// Refuses a directive that does not go with the check; a global one is for whom it may concern.
+    fn makes_no_sense(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        (row, value): (&'static Row, &str),
+        word: &str,
+        hint: &'static str,
+    ) {
+        if let Some(directive) = lookup.own(row) {
+            let text = format!("{} {value} makes no sense for {word}", row.name);
+            let found = Found::After(section.end);
+            self.diagnostics.error(found, &directive.place, text).hint(hint);
+        }
     }
 
     fn method(
@@ -229,21 +277,43 @@ impl Builder<'_, '_> {
         &mut self,
         server: &RealServerChecks<'_>,
         address: SocketAddr,
+        forwarding: ForwardingMethod,
     ) -> Arc<CheckPlan> {
         let checks = server.checks;
+        let source = checks.from.clone().filter(|from| match from {
+            CheckSource::Address(from) => from.is_ipv4() == address.is_ipv4(),
+            CheckSource::Interface(_) => true,
+        });
         let own_port = Some(address.port()).filter(|port| *port > 0);
+        let path = self.path(checks, address, forwarding);
+        let virtual_port = path.as_ref().map(|_| checks.address.port());
+        let port = checks.check_port.or(own_port).or(checks.default_port).or(virtual_port);
         let plan = CheckPlan {
             address: address.ip(),
-            port: checks.check_port.or(own_port).or(checks.default_port).unwrap_or(0),
-            from: checks.from.clone().filter(|from| match from {
-                CheckSource::Address(from) => from.is_ipv4() == address.is_ipv4(),
-                CheckSource::Interface(_) => true,
-            }),
+            port: port.unwrap_or(0),
+            way: Way { source, path },
             check_timeout: checks.check_timeout,
             negotiate_timeout: checks.negotiate_timeout,
             method: server.method(address),
         };
         intern(&mut self.interned.plans, plan)
+    }
+
+    /// Of `masq`, the way to the server's own address is the way of the service.
+    fn path(
+        &mut self,
+        checks: &SectionChecks,
+        server: SocketAddr,
+        forwarding: ForwardingMethod,
+    ) -> Option<ServicePath> {
+        let address = checks.path.filter(|_| forwarding != ForwardingMethod::Masq)?;
+        let key = format!("{} {server} {forwarding}", checks.address.id());
+        let mut mark = ServicePath::mark_of(&key);
+        while self.marks.get(&mark).is_some_and(|other| *other != key) {
+            mark = if mark == *MARKS.end() { *MARKS.start() } else { mark + 1 };
+        }
+        self.marks.insert(mark, key);
+        Some(ServicePath { address, server: server.ip(), forwarding, mark })
     }
 }
 

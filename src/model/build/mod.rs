@@ -36,6 +36,7 @@ pub fn build(ast: &Ast<'_>, resolver: &dyn Resolver) -> (Option<Model>, Diagnost
         addresses: HashSet::new(),
         real_servers: 0,
         definitions: HashMap::new(),
+        marks: HashMap::new(),
     };
     let global = Lookup { own: &[], global: &ast.globals };
     builder.check_files(ast);
@@ -58,6 +59,8 @@ struct Builder<'n, 'r> {
     real_servers: usize,
     /// Services of one's own that are used: the text of each, and what it says.
     definitions: HashMap<String, (String, Dialogue)>,
+    /// Firewall marks of checks, and the path that each is for.
+    marks: HashMap<u32, String>,
 }
 
 fn family(section: &Section<'_>) -> Family {

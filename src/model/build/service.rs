@@ -204,7 +204,7 @@ impl Builder<'_, '_> {
                     forwarding: parsed.forwarding,
                     weight: parsed.weight,
                     thresholds: parsed.thresholds,
-                    check: self.plan(&server_checks, address),
+                    check: self.plan(&server_checks, address, parsed.forwarding),
                 }
             }));
         }

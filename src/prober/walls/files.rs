@@ -1,8 +1,9 @@
 //! Which files the prober may read (Landlock): what names and certificates are looked up in.
 //!
-//! It may write none and execute none. It may choose no TCP port, and neither signal other processes
-//! nor talk to their abstract sockets.
+//! It may write none and execute none. It may choose no TCP port, unless checks go through their
+//! service, and neither signal other processes nor talk to their abstract sockets.
 
+use crate::prober::seam::Rights;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope, path_beneath_rules,
@@ -69,8 +70,8 @@ pub(super) fn load_what_is_loaded_late() {
 }
 
 /// Tells whether anything is restricted.
-pub(super) fn restrict(missing: &mut Vec<String>) -> bool {
-    match landlock() {
+pub(super) fn restrict(rights: Rights, missing: &mut Vec<String>) -> bool {
+    match landlock(rights) {
         Ok(RulesetStatus::FullyEnforced) => true,
         Ok(RulesetStatus::PartiallyEnforced) => true,
         Ok(RulesetStatus::NotEnforced) => {
@@ -84,19 +85,19 @@ pub(super) fn restrict(missing: &mut Vec<String>) -> bool {
     }
 }
 
-fn landlock() -> Result<RulesetStatus, RulesetError> {
+fn landlock(rights: Rights) -> Result<RulesetStatus, RulesetError> {
     let files = AccessFs::from_all(KNOWN);
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
-    let status = Ruleset::default()
-        .handle_access(files)?
-        .handle_access(AccessNet::BindTcp)?
-        .scope(Scope::from_all(KNOWN))?
-        .create()?
-        .add_rules(path_beneath_rules(readable(), read))?
+    let mut ruleset = Ruleset::default().handle_access(files)?.scope(Scope::from_all(KNOWN))?;
+    if !rights.marks {
+        ruleset = ruleset.handle_access(AccessNet::BindTcp)?;
+    }
+    let mut ruleset = ruleset.create()?.add_rules(path_beneath_rules(readable(), read))?;
+    if !rights.marks {
         // `checkfrom`: an address of this machine with any free port. Nobody can be listened for on it.
-        .add_rule(NetPort::new(0, AccessNet::BindTcp))?
-        .restrict_self()?;
-    Ok(status.ruleset)
+        ruleset = ruleset.add_rule(NetPort::new(0, AccessNet::BindTcp))?;
+    }
+    Ok(ruleset.restrict_self()?.ruleset)
 }
 
 fn readable() -> BTreeSet<PathBuf> {

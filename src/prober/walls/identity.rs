@@ -1,6 +1,7 @@
 //! Who the prober is: nobody in particular, in no group, with no capability.
 
 use super::note;
+use crate::prober::seam::Rights;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
@@ -17,18 +18,18 @@ const USERS: [&str; 2] = ["ldirectord", "nobody"];
 const NOBODY: u32 = 65_534;
 
 /// Becomes another user, if this is root, and gives up every capability, but CAP_NET_RAW if pings
-/// need it. Returns the user, and whether CAP_NET_RAW was kept.
-pub(super) fn drop_rights(pings: bool, missing: &mut Vec<String>) -> (u32, bool) {
+/// or marks need it. Returns the user, and whether CAP_NET_RAW was kept.
+pub(super) fn drop_rights(rights: Rights, missing: &mut Vec<String>) -> (u32, bool) {
     for capability in CapabilitySet::all().iter() {
         // Systemd's service may not do so. What cannot be executed needs no bound.
         let _ = remove_capability_from_bounding_set(capability);
     }
     if geteuid().is_root() {
-        note("keep capabilities", prctl::set_keepcaps(pings), missing);
+        note("keep capabilities", prctl::set_keepcaps(rights.pings || rights.marks), missing);
         become_another(missing);
         note("keep capabilities", prctl::set_keepcaps(false), missing);
     }
-    let net_raw = pings && !may_ping() && may_have_net_raw();
+    let net_raw = (rights.marks || rights.pings && !may_ping()) && may_have_net_raw();
     let kept = if net_raw { CapabilitySet::NET_RAW } else { CapabilitySet::empty() };
     let sets =
         CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };

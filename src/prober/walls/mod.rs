@@ -10,22 +10,22 @@ mod identity;
 
 pub(super) use files::RESOLVER;
 
-use super::seam::Walls;
+use super::seam::{Rights, Walls};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
 /// Gives up every right that checks do not need.
-pub(super) fn raise(pings: bool) -> Walls {
+pub(super) fn raise(rights: Rights) -> Walls {
     let mut missing = Vec::new();
     limits();
-    let (user, net_raw) = identity::drop_rights(pings, &mut missing);
+    let (user, net_raw) = identity::drop_rights(rights, &mut missing);
     files::load_what_is_loaded_late();
     note("not dumpable", prctl::set_dumpable(false), &mut missing);
     // A change of the user forgets it, hence here.
     note("end with the director", prctl::set_pdeathsig(Signal::SIGKILL), &mut missing);
     note("no new privileges", prctl::set_no_new_privs(), &mut missing);
-    let landlock = files::restrict(&mut missing);
+    let landlock = files::restrict(rights, &mut missing);
     let seccomp = calls::restrict(&mut missing);
     Walls { user, landlock, seccomp, net_raw, missing }
 }

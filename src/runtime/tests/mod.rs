@@ -2,6 +2,7 @@
 
 mod ending;
 mod operating;
+mod paths;
 mod reloading;
 mod status;
 mod telling;
@@ -132,8 +133,12 @@ impl Bench {
     }
 
     fn over(table: Memory, model: Model) -> Self {
+        Self::on(Box::new(table), model)
+    }
+
+    fn on(table: Box<dyn Dataplane>, model: Model) -> Self {
         let now = Now::read();
-        let (owner, effects) = start_with(model, Box::new(table), now);
+        let (owner, effects) = start_with(model, table, now);
         let (runs, hooks) = (Vec::new(), Vec::new());
         let mut bench = Self { owner, now, effects: Vec::new(), runs, hooks, listings: 0 };
         bench.note(effects);

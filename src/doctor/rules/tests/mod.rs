@@ -51,6 +51,8 @@ fn sound() -> Facts {
     let sysctls = [
         ("net/ipv4/ip_forward", 1),
         ("net/ipv6/conf/all/forwarding", 1),
+        ("net/ipv4/conf/all/accept_local", 0),
+        ("net/ipv4/conf/eth1/accept_local", 0),
         ("net/ipv4/conf/all/rp_filter", 0),
         ("net/ipv4/conf/eth0/rp_filter", 0),
         ("net/ipv4/conf/eth1/rp_filter", 0),

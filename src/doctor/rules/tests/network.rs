@@ -48,6 +48,23 @@ fn gate_behind_router() {
 }
 
 #[test]
+fn accept_local_off() {
+    let id = "accept-local-off";
+    let through = format!("{GATE}\tcheckpath=service\n");
+    let finding = finds(id, &through, NOBODY, |_| {});
+    assert_eq!(finding.mend, "sysctl -w net.ipv4.conf.eth1.accept_local=1");
+    for interface in ["all", "eth1"] {
+        quiet(id, &through, |it| set(it, &format!("net/ipv4/conf/{interface}/accept_local"), 1));
+    }
+    quiet(id, GATE, |_| {});
+    quiet(id, &format!("{SOUND}\tcheckpath=service\n"), |_| {});
+    let elsewhere = |it: &mut Facts| {
+        it.network.routes.insert(address("192.0.2.1"), Route::Nowhere("none".to_owned()));
+    };
+    quiet(id, &through, elsewhere);
+}
+
+#[test]
 fn masq_way_back() {
     let id = "masq-way-back";
     let same_link = |it: &mut Facts| {

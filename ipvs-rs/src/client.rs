@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -13,12 +13,16 @@ use crate::netlink::channel::{Channel, Kind};
 use crate::netlink::decode::{self, Malformed};
 use crate::netlink::encode::{self, Request};
 use crate::{
-    Destination, DestinationEntry, Error, Info, Operation, Service, ServiceEntry, ServiceKey,
-    Timeouts,
+    Change, Destination, DestinationEntry, Error, Info, Operation, Service, ServiceEntry,
+    ServiceKey, Timeouts,
 };
 
 /// Listings of a table that changes meanwhile, before [`Error::Unstable`].
 const ATTEMPTS: usize = 8;
+
+/// Changes in one exchange: their acknowledgements must fit into the socket's receive buffer, of which the
+/// kernel counts up to 1,280 bytes for each, and which has 208 KiB unless somebody has set it otherwise.
+const BATCH: usize = 64;
 
 /// The ip_vs table of the network namespace in which it was opened.
 ///
@@ -92,9 +96,7 @@ impl Ipvs {
     /// EEXIST if there is a service with that key, ENOENT if there is no such scheduler or
     /// persistence engine, EINVAL for an IPv6 prefix length outside 1 to 128.
     pub fn add_service(&mut self, service: &Service) -> Result<(), Error> {
-        let operation = Operation::AddService(service.key);
-        check(operation, encode::check_service(service))?;
-        self.act(operation, || Request::new(command::NEW_SERVICE).service(service))
+        self.change(&Change::AddService(service.clone()))
     }
 
     /// Gives a service all the options of `service`, whatever it had. Destinations, connections
@@ -103,9 +105,7 @@ impl Ipvs {
     /// # Errors
     /// ESRCH if there is no service with that key, else as [`Self::add_service`].
     pub fn set_service(&mut self, service: &Service) -> Result<(), Error> {
-        let operation = Operation::SetService(service.key);
-        check(operation, encode::check_service(service))?;
-        self.act(operation, || Request::new(command::SET_SERVICE).service(service))
+        self.change(&Change::SetService(service.clone()))
     }
 
     /// Deletes a service with its destinations.
@@ -113,9 +113,7 @@ impl Ipvs {
     /// # Errors
     /// ESRCH if there is no service with that key.
     pub fn delete_service(&mut self, key: &ServiceKey) -> Result<(), Error> {
-        let operation = Operation::DeleteService(*key);
-        check(operation, encode::check_key(key))?;
-        self.act(operation, || Request::new(command::DEL_SERVICE).key(key))
+        self.change(&Change::DeleteService(*key))
     }
 
     /// Lists the destinations of a service, in the kernel's order, which means nothing. If there
@@ -147,9 +145,7 @@ impl Ipvs {
         key: &ServiceKey,
         destination: &Destination,
     ) -> Result<(), Error> {
-        let operation = Operation::AddDestination(*key, destination.address, destination.port);
-        check(operation, encode::check_key(key))?;
-        self.act(operation, || Request::new(command::NEW_DEST).key(key).destination(destination))
+        self.change(&Change::AddDestination(*key, *destination))
     }
 
     /// Gives a destination all the options of `destination`, whatever it had. Connections and
@@ -163,9 +159,7 @@ impl Ipvs {
         key: &ServiceKey,
         destination: &Destination,
     ) -> Result<(), Error> {
-        let operation = Operation::SetDestination(*key, destination.address, destination.port);
-        check(operation, encode::check_key(key))?;
-        self.act(operation, || Request::new(command::SET_DEST).key(key).destination(destination))
+        self.change(&Change::SetDestination(*key, *destination))
     }
 
     /// Deletes a destination.
@@ -178,11 +172,52 @@ impl Ipvs {
         address: IpAddr,
         port: u16,
     ) -> Result<(), Error> {
-        let operation = Operation::DeleteDestination(*key, address, port);
-        check(operation, encode::check_key(key))?;
-        self.act(operation, || {
-            Request::new(command::DEL_DEST).key(key).destination_key(address, port)
-        })
+        self.change(&Change::DeleteDestination(*key, SocketAddr::new(address, port)))
+    }
+
+    /// Makes many changes in few exchanges, one after the other in this order. Each is made or refused by
+    /// itself: what the kernel refuses keeps no other from being made.
+    ///
+    /// The deadline is for each exchange, of up to 64 changes. After a failure of the socket the rest is not
+    /// sent; of the changes in the exchange that failed, it is not known which the kernel has made.
+    ///
+    /// ```no_run
+    /// use ipvs_rs::{Change, Destination, Forwarding, Ipvs, Service};
+    ///
+    /// let web = "tcp 192.0.2.1:80".parse()?;
+    /// let destination = |host| Destination::new([10, 0, 0, host].into(), 80, Forwarding::Gate);
+    /// let changes: Vec<Change> = std::iter::once(Change::AddService(Service::new(web, "wlc")))
+    ///     .chain((1..=100).map(|host| Change::AddDestination(web, destination(host))))
+    ///     .collect();
+    /// for (change, result) in changes.iter().zip(Ipvs::open()?.apply(&changes)) {
+    ///     if let Err(error) = result {
+    ///         eprintln!("{error}, asked for by {change:?}");
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn apply(&mut self, changes: &[Change]) -> Vec<Result<(), Error>> {
+        let mut results = Vec::with_capacity(changes.len());
+        let mut broken: Option<Failure> = None;
+        for batch in changes.chunks(BATCH) {
+            let sound: Vec<&Change> = batch.iter().filter(|it| it.check().is_ok()).collect();
+            let answers = match &broken {
+                None => self.exchange_all(Instant::now() + self.deadline, &sound),
+                Some(failure) => failure.of_all(sound.len()),
+            };
+            broken = answers.iter().find_map(|answer| match answer {
+                Ok(()) | Err(Failure::Errno(_)) => None,
+                Err(failure) => Some(failure.copy()),
+            });
+            let mut answers = answers.into_iter();
+            results.extend(batch.iter().map(|change| {
+                let operation = change.operation();
+                check(operation, change.check())?;
+                let answer = answers.next().unwrap_or(Err(Failure::Timeout));
+                answer.map_err(|failure| self.error(operation, failure))
+            }));
+        }
+        results
     }
 
     /// Deletes all services.
@@ -226,6 +261,12 @@ impl Ipvs {
     /// EINVAL for a timeout above `i32::MAX` ticks of the kernel (a few weeks at least).
     pub fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), Error> {
         self.act(Operation::SetTimeouts, || Request::new(command::SET_CONFIG).timeouts(timeouts))
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), Error> {
+        let operation = change.operation();
+        check(operation, change.check())?;
+        self.act(operation, || change.request())
     }
 
     /// A request that answers nothing but whether it was done.
@@ -303,6 +344,35 @@ impl Ipvs {
         result
     }
 
+    /// Sends requests together. One answer each; the connection is kept if all have come.
+    fn exchange_all(&mut self, deadline: Instant, changes: &[&Change]) -> Vec<Result<(), Failure>> {
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        let opened = match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => Connection::open(deadline),
+        };
+        let mut connection = match opened {
+            Ok(connection) => connection,
+            Err(failure) => return failure.of_all(changes.len()),
+        };
+        let mut answers = connection.request_all(deadline, changes);
+        let refused = |answer: &Result<(), Failure>| matches!(answer, Err(Failure::Errno(errno)) if *errno == Errno::ENOENT as i32);
+        // With an old number of the family, none was made.
+        if answers.iter().all(refused) {
+            match connection.is_renumbered(deadline) {
+                Ok(false) => {}
+                Ok(true) => answers = connection.request_all(deadline, changes),
+                Err(failure) => return failure.of_all(changes.len()),
+            }
+        }
+        if answers.iter().all(|answer| matches!(answer, Ok(()) | Err(Failure::Errno(_)))) {
+            self.connection = Some(connection);
+        }
+        answers
+    }
+
     fn error(&self, operation: Operation, failure: Failure) -> Error {
         match failure {
             Failure::NoFamily => Error::Unavailable(operation),
@@ -331,6 +401,11 @@ impl Connection {
         take: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<(), Failure> {
         self.channel.request(request(), self.family, kind, deadline, take)
+    }
+
+    fn request_all(&mut self, deadline: Instant, changes: &[&Change]) -> Vec<Result<(), Failure>> {
+        let requests = changes.iter().map(|change| change.request());
+        self.channel.request_all(requests, self.family, deadline)
     }
 
     /// Whether the family has another number than before.

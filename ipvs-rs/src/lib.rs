@@ -6,6 +6,7 @@
 //! and turns the answer into [`ServiceEntry`], [`DestinationEntry`] or an [`Error`], which names the
 //! [`Operation`]. Only the private module `netlink` knows numbers and bytes.
 
+mod change;
 mod client;
 mod destination;
 mod error;
@@ -13,6 +14,7 @@ mod netlink;
 mod service;
 mod stats;
 
+pub use change::Change;
 pub use client::Ipvs;
 pub use destination::{
     Destination, DestinationEntry, Forwarding, ParseForwardingError, Tunnel, TunnelFlags,

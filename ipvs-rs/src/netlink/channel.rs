@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkSerializable,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkHeader, NetlinkMessage,
+    NetlinkSerializable,
 };
 use netlink_packet_generic::GenlMessage;
 use netlink_packet_generic::constants::GENL_ID_CTRL;
@@ -93,14 +94,59 @@ impl Channel {
         self.exchange(request.into_message(family), family, kind, deadline, take)
     }
 
+    /// Sends requests to ip_vs in one datagram. The kernel handles one after the other; one answer each, in
+    /// this order. After a failure of the channel the rest has the same.
+    pub(crate) fn request_all(
+        &mut self,
+        requests: impl Iterator<Item = encode::Request>,
+        family: u16,
+        deadline: Instant,
+    ) -> Vec<Result<(), Failure>> {
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::new();
+        let mut count: u32 = 0;
+        for request in requests {
+            self.put(request.into_message(family), Kind::Single, &mut bytes);
+            count += 1;
+        }
+        if let Err(failure) = self.send(&bytes) {
+            return failure.of_all(count as usize);
+        }
+        let mut answers = Vec::with_capacity(count as usize);
+        for number in 0..count {
+            let answer = Answer::new(first.wrapping_add(number), family);
+            match self.answer(answer, deadline, &mut |_| Ok(())) {
+                answer @ (Ok(()) | Err(Failure::Errno(_))) => answers.push(answer),
+                Err(failure) => {
+                    answers.extend(failure.of_all((count - number) as usize));
+                    break;
+                }
+            }
+        }
+        answers
+    }
+
     fn exchange<M: NetlinkSerializable>(
         &mut self,
-        mut message: NetlinkMessage<M>,
+        message: NetlinkMessage<M>,
         family: u16,
         kind: Kind,
         deadline: Instant,
         take: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        self.put(message, kind, &mut bytes);
+        self.send(&bytes)?;
+        self.answer(Answer::new(self.sequence, family), deadline, take)
+    }
+
+    /// Appends a request with the next sequence number.
+    fn put<M: NetlinkSerializable>(
+        &mut self,
+        mut message: NetlinkMessage<M>,
+        kind: Kind,
+        bytes: &mut Vec<u8>,
+    ) {
         self.sequence = self.sequence.wrapping_add(1);
         message.header.sequence_number = self.sequence;
         message.header.flags = NLM_F_REQUEST
@@ -109,11 +155,20 @@ impl Channel {
                 Kind::Dump => NLM_F_DUMP,
             };
         message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.send(&bytes)?;
+        let begin = bytes.len();
+        // Each message begins at a multiple of four bytes, and so it ends.
+        bytes
+            .resize((begin + message.buffer_len()).next_multiple_of(usize::from(NLMSG_ALIGNTO)), 0);
+        message.serialize(&mut bytes[begin..]);
+    }
 
-        let mut answer = Answer::new(self.sequence, family);
+    /// Takes the whole answer to one request.
+    fn answer(
+        &mut self,
+        mut answer: Answer,
+        deadline: Instant,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
+    ) -> Result<(), Failure> {
         loop {
             let length = self.receive(deadline)?;
             let datagram = self.buffer.get(..length).ok_or_else(|| {

@@ -37,3 +37,25 @@ pub(crate) enum Failure {
     /// A system call on the socket failed.
     Socket(io::Error),
 }
+
+impl Failure {
+    /// The same once more.
+    pub(crate) fn copy(&self) -> Self {
+        match self {
+            Self::NoFamily => Self::NoFamily,
+            Self::Errno(errno) => Self::Errno(*errno),
+            Self::Timeout => Self::Timeout,
+            Self::Malformed(text) => Self::Malformed(text.clone()),
+            Self::Interrupted => Self::Interrupted,
+            Self::Socket(error) => Self::Socket(match error.raw_os_error() {
+                Some(errno) => io::Error::from_raw_os_error(errno),
+                None => error.kind().into(),
+            }),
+        }
+    }
+
+    /// The same, of each of so many requests.
+    pub(crate) fn of_all(&self, count: usize) -> Vec<Result<(), Self>> {
+        (0..count).map(|_| Err(self.copy())).collect()
+    }
+}

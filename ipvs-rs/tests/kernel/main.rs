@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode};
 
 use ipvs_rs::{Ipvs, Service, ServiceKey};
 
+mod batch;
 mod examples;
 mod options;
 mod refusals;
@@ -30,10 +31,11 @@ macro_rules! tests {
 use tests;
 
 /// The surroundings last, since they unload ip_vs.
-const TESTS: [&[Test]; 7] = [
+const TESTS: [&[Test]; 8] = [
     settings::TESTS,
     options::TESTS,
     refusals::TESTS,
+    batch::TESTS,
     traffic::TESTS,
     examples::TESTS,
     size::TESTS,

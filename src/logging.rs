@@ -9,7 +9,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 use syslog::Syslog;
@@ -17,7 +18,7 @@ use syslog::Syslog;
 /// A destination of log records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// A file, opened for each record: `[<ctime>|<instance>|<pid>] <message>`.
+    /// A file, opened for each record or [`burst`]: `[<ctime>|<instance>|<pid>] <message>`.
     File {
         /// `logfile`.
         path: PathBuf,
@@ -60,13 +61,31 @@ pub fn redirect(output: Output) {
     };
     log::set_max_level(level);
     let sink = match output {
-        Output::File { path, instance } => Sink::File { path, instance },
+        Output::File { path, instance } => Sink::File { file: LogFile::at(path), instance },
         Output::Syslog { facility } => Sink::Syslog(Syslog::new(&facility)),
         Output::Stdout => Sink::Stdout,
         Output::Stderr => Sink::Stderr,
         Output::Nowhere => Sink::Nowhere,
     };
+    LOGGER.flush();
     *LOGGER.sink() = Some(sink);
+}
+
+/// Does work whose records come together: a log file is opened and written once for all of them, and
+/// opened anew for the next burst, so that logrotate needs to tell nobody. `log::logger().flush()` writes
+/// them before that.
+pub fn burst<T>(work: impl FnOnce() -> T) -> T {
+    /// Ends the burst also when the work panics.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            LOGGER.bursts.fetch_sub(1, Ordering::Relaxed);
+            LOGGER.flush();
+        }
+    }
+    LOGGER.bursts.fetch_add(1, Ordering::Relaxed);
+    let _end = End;
+    work()
 }
 
 /// A moment in local time as ctime(3) writes it: `Sun Nov 22 22:42:57 2026`.
@@ -84,14 +103,16 @@ pub(crate) fn cut(text: &str, limit: usize) -> &str {
     &text[..end]
 }
 
-static LOGGER: Logger = Logger { sink: Mutex::new(None) };
+static LOGGER: Logger = Logger { sink: Mutex::new(None), bursts: AtomicUsize::new(0) };
 
 struct Logger {
     sink: Mutex<Option<Sink>>,
+    /// Bursts that have not ended.
+    bursts: AtomicUsize,
 }
 
 enum Sink {
-    File { path: PathBuf, instance: String },
+    File { file: LogFile, instance: String },
     Syslog(Syslog),
     Stdout,
     Stderr,
@@ -115,10 +136,11 @@ impl Log for Logger {
         }
         let message = record.args().to_string();
         match &mut *self.sink() {
-            Some(Sink::File { path, instance }) => {
+            Some(Sink::File { file, instance }) => {
                 let line = file_line(SystemTime::now(), instance, std::process::id(), &message);
-                if append(path, &line).is_err() {
-                    to_stderr(&format!("{message}\n"));
+                file.put(&line, &message);
+                if self.bursts.load(Ordering::Relaxed) == 0 || file.pending.len() > PENDING {
+                    file.write_out();
                 }
             }
             Some(Sink::Syslog(syslog)) => {
@@ -138,7 +160,12 @@ impl Log for Logger {
         }
     }
 
-    fn flush(&self) {}
+    /// Writes out what a burst has kept, before others see what has been done.
+    fn flush(&self) {
+        if let Some(Sink::File { file, .. }) = &mut *self.sink() {
+            file.write_out();
+        }
+    }
 }
 
 /// `RUST_LOG` as a filter; our own debug output if it is not set.
@@ -167,16 +194,49 @@ fn debug_lines(level: Level, message: &str) -> String {
     }
 }
 
-/// Opened for each line, so that logrotate needs to tell nobody. Without blocking, so that a FIFO
-/// which nobody reads is an error; in one write, so that lines of several processes do not mix.
-fn append(path: &Path, line: &str) -> io::Result<()> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
-        .open(path)?
-        .write_all(line.as_bytes())
+/// Bytes of a burst that are kept until they are written.
+const PENDING: usize = 64 * 1024;
+
+/// A log file, opened for what is to be written now.
+struct LogFile {
+    path: PathBuf,
+    /// Lines of a burst that are not written yet.
+    pending: String,
+    /// Their messages alone, for standard error if they cannot be.
+    messages: String,
+}
+
+impl LogFile {
+    fn at(path: PathBuf) -> Self {
+        Self { path, pending: String::new(), messages: String::new() }
+    }
+
+    fn put(&mut self, line: &str, message: &str) {
+        self.pending.push_str(line);
+        self.messages.push_str(message);
+        self.messages.push('\n');
+    }
+
+    /// Writes what is pending; to standard error what cannot be written.
+    fn write_out(&mut self) {
+        let lines = std::mem::take(&mut self.pending);
+        let messages = std::mem::take(&mut self.messages);
+        if !lines.is_empty() && self.append(&lines).is_err() {
+            to_stderr(&messages);
+        }
+    }
+
+    /// Without blocking, so that a FIFO which nobody reads is an error; in one write, so that lines
+    /// of several processes do not mix.
+    fn append(&self, lines: &str) -> io::Result<()> {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+            .open(&self.path)?
+            .write_all(lines.as_bytes())
+    }
 }
 
 fn to_stderr(lines: &str) {
@@ -211,22 +271,36 @@ mod tests {
     #[test]
     fn a_file_is_made_anew_after_it_was_moved_away() {
         let directory = tempfile::tempdir().unwrap();
-        let (file, old) = (directory.path().join("log"), directory.path().join("log.1"));
-        append(&file, "one\n").unwrap();
-        fs::rename(&file, &old).unwrap();
-        append(&file, "two\n").unwrap();
-        assert_eq!(fs::read_to_string(old).unwrap(), "one\n");
-        assert_eq!(fs::read_to_string(file).unwrap(), "two\n");
+        let (path, old) = (directory.path().join("log"), directory.path().join("log.1"));
+        let mut file = LogFile::at(path.clone());
+        let mut write = |lines: &str| {
+            file.put(lines, "");
+            file.write_out();
+        };
+        write("one\n");
+        fs::rename(&path, &old).unwrap();
+        write("two\nthree\n");
+        assert_eq!(fs::read_to_string(&old).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\nthree\n");
+        fs::remove_file(&path).unwrap();
+        write("four\n");
+        write("");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "four\n");
     }
 
     #[test]
     fn what_cannot_be_written_is_an_error_at_once() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(append(&directory.path().join("no/such/file"), "x\n").is_err());
-        assert!(append(directory.path(), "x\n").is_err());
+        let append = |path: PathBuf| LogFile::at(path).append("nobody reads\n");
+        assert!(append(directory.path().join("no/such/file")).is_err());
+        assert!(append(directory.path().to_owned()).is_err());
         let fifo = directory.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(append(&fifo, "nobody reads\n").is_err());
-        assert!(append(Path::new("/dev/full"), "x\n").is_err());
+        assert!(append(fifo).is_err());
+        let mut full = LogFile::at("/dev/full".into());
+        assert!(full.append("x\n").is_err());
+        full.put("[a|b|1] told to standard error\n", "told to standard error");
+        full.write_out();
+        assert_eq!(full.pending + &full.messages, "", "and not kept for ever");
     }
 }

@@ -3,7 +3,7 @@
 use super::obstacle::obstacle;
 use super::{Dataplane, Operation, TableError};
 use crate::model::ServicePath;
-use ipvs_rs::{DestinationEntry, Ipvs, Service, ServiceKey};
+use ipvs_rs::{Change, DestinationEntry, Ipvs, Service, ServiceKey};
 
 /// The kernel's ip_vs table of this network namespace.
 #[derive(Debug)]
@@ -34,21 +34,13 @@ impl Dataplane for Kernel {
     }
 
     fn apply(&mut self, operation: &Operation) -> Result<(), TableError> {
-        match operation {
-            Operation::AddService(service) => self.client.add_service(service)?,
-            Operation::SetService(service) => self.client.set_service(service)?,
-            Operation::DeleteService(service) => self.client.delete_service(service)?,
-            Operation::AddDestination(service, destination) => {
-                self.client.add_destination(service, destination)?;
-            }
-            Operation::SetDestination(service, destination) => {
-                self.client.set_destination(service, destination)?;
-            }
-            Operation::DeleteDestination(service, address) => {
-                self.client.delete_destination(service, address.ip(), address.port())?;
-            }
-        }
-        Ok(())
+        self.apply_all(std::slice::from_ref(operation)).pop().unwrap_or(Ok(()))
+    }
+
+    fn apply_all(&mut self, operations: &[Operation]) -> Vec<Result<(), TableError>> {
+        let changes: Vec<Change> = operations.iter().map(change).collect();
+        let results = self.client.apply(&changes).into_iter();
+        results.map(|result| result.map_err(TableError::from)).collect()
     }
 
     fn has_paths(&self) -> bool {
@@ -57,5 +49,16 @@ impl Dataplane for Kernel {
 
     fn obstacle(&mut self, path: &ServicePath) -> Option<String> {
         obstacle(path)
+    }
+}
+
+fn change(operation: &Operation) -> Change {
+    match operation {
+        Operation::AddService(service) => Change::AddService(service.clone()),
+        Operation::SetService(service) => Change::SetService(service.clone()),
+        Operation::DeleteService(key) => Change::DeleteService(*key),
+        Operation::AddDestination(key, destination) => Change::AddDestination(*key, *destination),
+        Operation::SetDestination(key, destination) => Change::SetDestination(*key, *destination),
+        Operation::DeleteDestination(key, address) => Change::DeleteDestination(*key, *address),
     }
 }

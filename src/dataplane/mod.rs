@@ -48,6 +48,11 @@ pub trait Dataplane: Send {
     /// When the table refuses; it is as it was before.
     fn apply(&mut self, operation: &Operation) -> Result<(), TableError>;
 
+    /// Changes the table, one operation after the other; each is carried out or refused by itself.
+    fn apply_all(&mut self, operations: &[Operation]) -> Vec<Result<(), TableError>> {
+        operations.iter().map(|operation| self.apply(operation)).collect()
+    }
+
     /// Whether packets with a mark really take the way that the table says.
     fn has_paths(&self) -> bool {
         false

@@ -130,20 +130,23 @@ impl Table {
 
     /// Makes the table list these services whole.
     pub fn synchronise(&mut self, wanted: &[WantedService<'_>], snapshot: &Snapshot) -> Vec<Done> {
+        let plans: Vec<(ServiceAddress, Vec<Planned>)> = wanted
+            .iter()
+            .map(|wanted| {
+                let address = wanted.service.address;
+                (address, plan_service(wanted, snapshot.listed(address)))
+            })
+            .collect();
         let mut done = Vec::new();
-        for wanted in wanted {
-            let address = wanted.service.address;
-            let planned = plan_service(wanted, snapshot.listed(address));
-            let changes_service = planned.first().is_some_and(|planned| {
-                matches!(planned.operation, Operation::AddService(_) | Operation::SetService(_))
-            });
-            if !changes_service {
+        for carried in self.carry_out(plans) {
+            let address = carried.service;
+            if !carried.changes_service {
                 done.push(Done::Kept(address));
             }
             // A removal that is still owed was meant for the service that was there before.
             self.removals.retain(|owed| owed.address != address);
             self.changes.remove(&address);
-            if self.carry_out(address, planned, &mut done) {
+            if self.account(carried, &mut done) {
                 self.whole.remove(&address);
             } else {
                 self.whole.insert(address);
@@ -165,9 +168,7 @@ impl Table {
             }
         }
         let mut done = Vec::new();
-        for service in services {
-            self.settle_changes(service, &mut done);
-        }
+        self.settle_changes(services, &mut done);
         done
     }
 
@@ -188,15 +189,13 @@ impl Table {
                 }
             }
         }
-        let owed: Vec<ServiceAddress> = self.changes.keys().copied().collect();
-        for service in owed {
-            if director.service(service).is_some() {
-                self.settle_changes(service, &mut done);
-            } else {
-                self.changes.remove(&service);
-                self.settled(service, &mut done);
-            }
+        let (owed, gone): (Vec<_>, Vec<_>) =
+            self.changes.keys().copied().partition(|&service| director.service(service).is_some());
+        for service in gone {
+            self.changes.remove(&service);
+            self.settled(service, &mut done);
         }
+        self.settle_changes(owed, &mut done);
         done
     }
 
@@ -236,14 +235,25 @@ impl Table {
             .backend
             .services()
             .map(|services| services.into_iter().map(|service| service.key).collect());
+        let mut plans = Vec::new();
+        let mut removals = Vec::new();
         for (service, state) in services {
             self.whole.remove(&service.address);
             self.refused.remove(&service.address);
             self.changes.remove(&service.address);
-            let removed = match &listed {
-                Ok(listed) => self.remove_one(service, state, listed, stage, &mut done),
-                Err(error) => {
-                    self.failed(service.address, error.clone(), &mut done);
+            let planned = match &listed {
+                Ok(listed) => self.plan_removal(service, state, listed, stage),
+                Err(error) => Err(error.clone()),
+            };
+            removals.push((service, planned.as_ref().err().cloned()));
+            plans.push((service.address, planned.unwrap_or_default()));
+        }
+        let carried = self.carry_out(plans);
+        for ((service, unread), carried) in removals.into_iter().zip(carried) {
+            let removed = match unread {
+                None => self.account(carried, &mut done),
+                Some(error) => {
+                    self.failed(service.address, error, &mut done);
                     false
                 }
             };
@@ -257,33 +267,25 @@ impl Table {
         done
     }
 
-    fn remove_one(
+    fn plan_removal(
         &mut self,
         service: &VirtualService,
         state: Option<&ServiceState>,
         listed: &HashSet<ServiceKey>,
         stage: Stage,
-        done: &mut Vec<Done>,
-    ) -> bool {
+    ) -> Result<Vec<Planned>, TableError> {
         let key = service_key(service.address);
         if !listed.contains(&key) {
-            return true;
+            return Ok(Vec::new());
         }
-        let destinations = match self.destinations(key) {
-            Ok(destinations) => destinations,
-            Err(error) => {
-                self.failed(service.address, error, done);
-                return false;
-            }
-        };
+        let destinations = self.destinations(key)?;
         let serving = state.into_iter().flat_map(|state| {
             let servers = state.service.real_servers.iter().zip(&state.servers);
             servers
                 .filter(|(_, server)| server.health.serves())
                 .map(|(real, _)| (real.listed(service.address), real.address))
         });
-        let planned = plan_removal(service, serving, &destinations, stage);
-        self.carry_out(service.address, planned, done)
+        Ok(plan_removal(service, serving, &destinations, stage))
     }
 
     /// Has these services synchronised whole at the next [`Table::retry`].
@@ -295,51 +297,91 @@ impl Table {
         }
     }
 
-    fn settle_changes(&mut self, service: ServiceAddress, done: &mut Vec<Done>) {
-        let Some(owed) = self.changes.remove(&service) else { return };
-        if self.refused.contains(&service) {
-            return;
-        }
-        let listed = match self.destinations(service_key(service)) {
-            Ok(listed) => listed,
-            Err(error) => {
-                self.changes.insert(service, owed);
-                self.failed(service, error, done);
-                return;
+    fn settle_changes(&mut self, services: Vec<ServiceAddress>, done: &mut Vec<Done>) {
+        let mut plans = Vec::new();
+        let mut all_owed = Vec::new();
+        for service in services {
+            let Some(owed) = self.changes.remove(&service) else { continue };
+            if self.refused.contains(&service) {
+                continue;
             }
-        };
-        let mut wanted: Vec<WantedDestination> = owed.values().copied().collect();
-        // A fallback goes after the real server has come, and comes before the real server goes.
-        wanted.sort_by_key(|wanted| (rank(wanted), wanted.listed));
-        let planned = plan_changes(service, &wanted, &listed);
-        if !self.carry_out(service, planned, done) {
-            self.changes.insert(service, owed);
+            let listed = match self.destinations(service_key(service)) {
+                Ok(listed) => listed,
+                Err(error) => {
+                    self.changes.insert(service, owed);
+                    self.failed(service, error, done);
+                    continue;
+                }
+            };
+            let mut wanted: Vec<WantedDestination> = owed.values().copied().collect();
+            // A fallback goes after the real server has come, and comes before the real server goes.
+            wanted.sort_by_key(|wanted| (rank(wanted), wanted.listed));
+            plans.push((service, plan_changes(service, &wanted, &listed)));
+            all_owed.push(owed);
         }
-        self.settled(service, done);
+        for (carried, owed) in self.carry_out(plans).into_iter().zip(all_owed) {
+            let service = carried.service;
+            if !self.account(carried, done) {
+                self.changes.insert(service, owed);
+            }
+            self.settled(service, done);
+        }
     }
 
-    /// Carries out all of a plan, whatever fails in between; whether all of it succeeded.
-    fn carry_out(
-        &mut self,
-        service: ServiceAddress,
-        planned: Vec<Planned>,
-        done: &mut Vec<Done>,
-    ) -> bool {
-        let mut failure = None;
-        self.refused.remove(&service);
-        for Planned { before, operation, notice } in planned {
-            let reached = before.map_or(Ok(Reached::Now), |before| self.reach(&before));
-            match reached.and_then(|_| self.reach(&operation)) {
-                Ok(Reached::Now) => done.push(Done::Applied(notice)),
-                Ok(Reached::Before) => {}
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    if matches!(operation, Operation::AddService(_)) {
-                        self.refused.insert(service);
-                        break;
+    /// Carries out all of the plans together, whatever fails in between.
+    fn carry_out(&mut self, plans: Vec<(ServiceAddress, Vec<Planned>)>) -> Vec<Carried> {
+        let operations: Vec<Operation> = plans
+            .iter()
+            .flat_map(|(_, planned)| planned)
+            .flat_map(|planned| planned.operations().cloned())
+            .collect();
+        let mut results = self.backend.apply_all(&operations).into_iter();
+        let mut next = || results.next().unwrap_or(Ok(()));
+        let mut all = Vec::new();
+        for (service, planned) in plans {
+            let mut carried = Carried {
+                service,
+                changes_service: planned.first().is_some_and(|first| {
+                    matches!(first.operation, Operation::AddService(_) | Operation::SetService(_))
+                }),
+                done: Vec::new(),
+                failure: None,
+                refused: false,
+            };
+            for Planned { before, operation, notice } in planned {
+                let first = before.map(|before| (next(), before));
+                let mut own = next();
+                // Without the service, what follows has been refused, too.
+                if carried.refused {
+                    continue;
+                }
+                if let Some((Err(error), before)) = first {
+                    // It comes too late now, so that what should follow it follows once more.
+                    own = reach(self.backend.as_mut(), &before, Err(error))
+                        .and_then(|_| self.backend.apply(&operation));
+                }
+                match reach(self.backend.as_mut(), &operation, own) {
+                    Ok(Reached::Now) => carried.done.push(Done::Applied(notice)),
+                    Ok(Reached::Before) => {}
+                    Err(error) => {
+                        carried.failure.get_or_insert(error);
+                        carried.refused = matches!(operation, Operation::AddService(_));
                     }
                 }
             }
+            all.push(carried);
+        }
+        all
+    }
+
+    /// Tells what was carried out of a service's plan; whether all of it succeeded.
+    fn account(&mut self, carried: Carried, done: &mut Vec<Done>) -> bool {
+        let Carried { service, failure, refused, .. } = carried;
+        done.extend(carried.done);
+        if refused {
+            self.refused.insert(service);
+        } else {
+            self.refused.remove(&service);
         }
         match failure {
             None => true,
@@ -348,25 +390,6 @@ impl Table {
                 false
             }
         }
-    }
-
-    /// Carries out one operation. What it is for may be so already, because somebody else was
-    /// quicker since the listing: that is no failure.
-    fn reach(&mut self, operation: &Operation) -> Result<Reached, TableError> {
-        let Err(error) = self.backend.apply(operation) else { return Ok(Reached::Now) };
-        let instead = match operation {
-            Operation::DeleteService(_) | Operation::DeleteDestination(..) if error.is_absent() => {
-                return Ok(Reached::Before);
-            }
-            Operation::AddService(service) if error.is_present() => {
-                Operation::SetService(service.clone())
-            }
-            Operation::AddDestination(service, destination) if error.is_present() => {
-                Operation::SetDestination(*service, *destination)
-            }
-            _ => return Err(error),
-        };
-        self.backend.apply(&instead).map(|()| Reached::Now)
     }
 
     fn failed(&mut self, service: ServiceAddress, error: TableError, done: &mut Vec<Done>) {
@@ -405,6 +428,40 @@ fn rank(wanted: &WantedDestination) -> u8 {
         (Role::RealServer, _) => 1,
         (Role::Fallback, _) => 2,
     }
+}
+
+/// What has become of a service's plan.
+struct Carried {
+    service: ServiceAddress,
+    /// Whether it adds or changes the service itself.
+    changes_service: bool,
+    done: Vec<Done>,
+    failure: Option<TableError>,
+    /// Whether the service itself was refused.
+    refused: bool,
+}
+
+/// What the result of one operation means. What it is for may be so already, because somebody else was
+/// quicker since the listing: that is no failure.
+fn reach(
+    table: &mut dyn Dataplane,
+    operation: &Operation,
+    result: Result<(), TableError>,
+) -> Result<Reached, TableError> {
+    let Err(error) = result else { return Ok(Reached::Now) };
+    let instead = match operation {
+        Operation::DeleteService(_) | Operation::DeleteDestination(..) if error.is_absent() => {
+            return Ok(Reached::Before);
+        }
+        Operation::AddService(service) if error.is_present() => {
+            Operation::SetService(service.clone())
+        }
+        Operation::AddDestination(service, destination) if error.is_present() => {
+            Operation::SetDestination(*service, *destination)
+        }
+        _ => return Err(error),
+    };
+    table.apply(&instead).map(|()| Reached::Now)
 }
 
 /// When the table came to be as an operation wants it.

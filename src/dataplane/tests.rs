@@ -673,6 +673,21 @@ fn what_somebody_else_has_added_meanwhile_is_set_as_wanted() {
 }
 
 #[test]
+fn a_quiescent_server_that_somebody_else_has_added_meanwhile_ends_with_weight_0() {
+    let (mut table, _) = refusing(|_| None);
+    let before = table.snapshot([&service()]).expect("a table");
+    let key = service_key(vip());
+    let theirs = Operation::AddDestination(key, listed(2, 1));
+    table.backend().apply(&theirs).expect("a service");
+    let quiesce = Want::Quiesce { relist: true };
+    let destination = WantedDestination { place: Some(3), ..wanted(2, quiesce) };
+    let wanted = WantedService { service: &service(), destinations: vec![destination] };
+    table.synchronise(&[wanted], &before);
+    assert_eq!(weights(&mut table), [(([10, 0, 0, 2], 80).into(), 0)]);
+    assert!(!table.owes());
+}
+
+#[test]
 fn what_is_refused_for_another_reason_is_not_tried_in_another_way() {
     let tried = Arc::new(Mutex::new(Vec::new()));
     let trying = Arc::clone(&tried);
@@ -685,7 +700,9 @@ fn what_is_refused_for_another_reason_is_not_tried_in_another_way() {
     let snapshot = table.snapshot([&service]).expect("a table");
     let destinations = vec![wanted(2, Want::Serve { weight: 3 })];
     table.synchronise(&[WantedService { service: &service, destinations }], &snapshot);
-    assert_eq!(*tried.lock().expect("a lock"), ["add service tcp 10.0.0.1:80"]);
+    // All go to the table together; what stands on the service is refused with it.
+    let add = "add destination 10.0.0.2:80 to tcp 10.0.0.1:80";
+    assert_eq!(*tried.lock().expect("a lock"), ["add service tcp 10.0.0.1:80", add]);
     let operations = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&operations);
     let (mut table, _) = refusing(move |operation| {

@@ -14,6 +14,7 @@ use crate::alert::{Alerter, MonitorFiles};
 use crate::config::{Files, Fingerprint};
 use crate::dataplane::{Memory as NoTable, Table};
 use crate::hook::{self, Journal, Memory};
+use crate::logging;
 use crate::metrics::Counters;
 use crate::model::{ServiceAddress, Settings};
 use crate::prober::{Prober, ProberOptions, ProberStatus, Report};
@@ -221,7 +222,15 @@ impl Performers {
 
     /// Carries effects out in their order. The end, if there is one.
     fn carry_out(&mut self, effects: Vec<Effect>) -> Option<End> {
+        logging::burst(|| self.carry_out_each(effects))
+    }
+
+    fn carry_out_each(&mut self, effects: Vec<Effect>) -> Option<End> {
         for effect in effects {
+            // Whoever sees what has been done finds in the log what came before.
+            if matches!(effect, Effect::Hook(_) | Effect::Answer(..) | Effect::End(_)) {
+                log::logger().flush();
+            }
             match effect {
                 Effect::Plans(plans) => self.prober.install(plans.into_iter()),
                 Effect::Check(runs) => self.prober.begin(&runs),

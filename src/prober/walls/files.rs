@@ -132,9 +132,22 @@ fn targets(store: &Path) -> BTreeSet<PathBuf> {
         .take(ENTRIES)
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
-    links
-        .filter_map(|link| Some(fs::canonicalize(link.path()).ok()?.parent()?.to_owned()))
-        .collect()
+    links.filter_map(|link| target(store, &link.path())).collect()
+}
+
+/// The directory that a link's file is in; `None` if that is the store, or a link of the store that is
+/// looked at for itself. A store has hundreds of links, most of them by way of another of its own, and to
+/// resolve each to its end would take a third of a prober's start.
+fn target(store: &Path, link: &Path) -> Option<PathBuf> {
+    let target = store.join(fs::read_link(link).ok()?);
+    let directory = target.parent()?;
+    if directory == store {
+        return None;
+    }
+    match fs::symlink_metadata(&target).ok()?.is_symlink() {
+        true => Some(fs::canonicalize(&target).ok()?.parent()?.to_owned()),
+        false => Some(directory.to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::netlink::decode::{self, Malformed};
 use crate::netlink::encode::{self, Request};
 use crate::{
     Change, Destination, DestinationEntry, Error, Info, Operation, Service, ServiceEntry,
-    ServiceKey, Timeouts,
+    ServiceKey, SyncDaemon, SyncRole, Timeouts,
 };
 
 /// Listings of a table that changes meanwhile, before [`Error::Unstable`].
@@ -23,6 +23,10 @@ const ATTEMPTS: usize = 8;
 /// Changes in one exchange: their acknowledgements must fit into the socket's receive buffer, of which the
 /// kernel counts up to 1,280 bytes for each, and which has 208 KiB unless somebody has set it otherwise.
 const BATCH: usize = 64;
+
+/// How long the acknowledgement of a stopped synchronisation daemon is waited for. The kernel sends it before
+/// the request's system call is over, or never.
+const UNACKNOWLEDGED: Duration = Duration::from_millis(100);
 
 /// The ip_vs table of the network namespace in which it was opened.
 ///
@@ -261,6 +265,47 @@ impl Ipvs {
     /// EINVAL for a timeout above `i32::MAX` ticks of the kernel (a few weeks at least).
     pub fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), Error> {
         self.act(Operation::SetTimeouts, || Request::new(command::SET_CONFIG).timeouts(timeouts))
+    }
+
+    /// Lists the synchronisation daemons: none, master, backup, or both.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
+        self.list(
+            Operation::ListSyncDaemons,
+            || Request::new(command::GET_DAEMON),
+            decode::daemon,
+            |daemon| daemon.role,
+        )
+    }
+
+    /// Starts a synchronisation daemon.
+    ///
+    /// # Errors
+    /// EEXIST if one runs in that role, ENODEV if there is no such interface.
+    pub fn start_sync_daemon(&mut self, daemon: &SyncDaemon) -> Result<(), Error> {
+        let operation = Operation::StartSyncDaemon(daemon.role);
+        check(operation, encode::check_daemon(daemon))?;
+        self.act(operation, || Request::new(command::NEW_DAEMON).daemon(daemon))
+    }
+
+    /// Stops the synchronisation daemon in that role. What a backup has taken on stays.
+    ///
+    /// # Errors
+    /// ESRCH if none runs in that role.
+    pub fn stop_sync_daemon(&mut self, role: SyncRole) -> Result<(), Error> {
+        let request = || Request::new(command::DEL_DAEMON).daemon_role(role);
+        let deadline = Instant::now() + self.deadline.min(UNACKNOWLEDGED);
+        match self.exchange(deadline, Kind::Single, &request, &mut |_| Ok(())) {
+            // A daemon whose thread has not run yet is stopped with EINTR, which netlink does not tell.
+            Err(Failure::Timeout) if self.sync_daemons()?.iter().all(|it| it.role != role) => {
+                Ok(())
+            }
+            result => {
+                result.map_err(|failure| self.error(Operation::StopSyncDaemon(role), failure))
+            }
+        }
     }
 
     fn change(&mut self, change: &Change) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::ServiceKey;
+use crate::{ServiceKey, SyncRole};
 
 /// An operation with its operands, as errors name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,12 +42,21 @@ pub enum Operation {
     ReadTimeouts,
     /// [`Ipvs::set_timeouts`](crate::Ipvs::set_timeouts).
     SetTimeouts,
+    /// [`Ipvs::sync_daemons`](crate::Ipvs::sync_daemons).
+    ListSyncDaemons,
+    /// [`Ipvs::start_sync_daemon`](crate::Ipvs::start_sync_daemon).
+    StartSyncDaemon(SyncRole),
+    /// [`Ipvs::stop_sync_daemon`](crate::Ipvs::stop_sync_daemon).
+    StopSyncDaemon(SyncRole),
 }
 
 impl Operation {
     /// What an errno means to this operation, if that is more special than its usual text.
     fn meaning(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
+            (Self::StartSyncDaemon(_), Errno::EEXIST) => Some("it runs already"),
+            (Self::StartSyncDaemon(_), Errno::ENODEV) => Some("no such interface"),
+            (Self::StopSyncDaemon(_), Errno::ESRCH) => Some("it does not run"),
             (_, Errno::ESRCH) => Some("no such service"),
             (Self::AddService(_), Errno::EEXIST) => Some("service exists"),
             (Self::AddDestination(..), Errno::EEXIST) => Some("destination exists"),
@@ -90,6 +99,9 @@ impl fmt::Display for Operation {
             Self::ReadInfo => write!(f, "read info"),
             Self::ReadTimeouts => write!(f, "read timeouts"),
             Self::SetTimeouts => write!(f, "set timeouts"),
+            Self::ListSyncDaemons => write!(f, "list synchronisation daemons"),
+            Self::StartSyncDaemon(role) => write!(f, "start the {role} synchronisation daemon"),
+            Self::StopSyncDaemon(role) => write!(f, "stop the {role} synchronisation daemon"),
         }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod netlink;
 mod service;
 mod stats;
+mod sync;
 
 pub use change::Change;
 pub use client::Ipvs;
@@ -26,3 +27,4 @@ pub use service::{
     ServiceEntry, ServiceKey,
 };
 pub use stats::{Info, Stats, Timeouts, Version};
+pub use sync::{ParseSyncRoleError, SyncDaemon, SyncRole};

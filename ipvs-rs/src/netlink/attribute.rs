@@ -39,6 +39,12 @@ pub(crate) mod command {
     pub(crate) const DEL_DEST: u8 = 7;
     /// `IPVS_CMD_GET_DEST`: list the destinations of a service; with NLM_F_DUMP only.
     pub(crate) const GET_DEST: u8 = 8;
+    /// `IPVS_CMD_NEW_DAEMON`: start a synchronisation daemon; also the command of listed ones.
+    pub(crate) const NEW_DAEMON: u8 = 9;
+    /// `IPVS_CMD_DEL_DAEMON`: stop a synchronisation daemon.
+    pub(crate) const DEL_DAEMON: u8 = 10;
+    /// `IPVS_CMD_GET_DAEMON`: list the synchronisation daemons; with NLM_F_DUMP only.
+    pub(crate) const GET_DAEMON: u8 = 11;
     /// `IPVS_CMD_SET_CONFIG`: set timeouts; also the command of the reply with them.
     pub(crate) const SET_CONFIG: u8 = 12;
     /// `IPVS_CMD_GET_CONFIG`: read timeouts.
@@ -60,12 +66,39 @@ pub(crate) mod cmd {
     pub(crate) const SERVICE: Attribute = attribute(1, "IPVS_CMD_ATTR_SERVICE");
     /// Nest of [`super::dest`]: the destination the command is about.
     pub(crate) const DEST: Attribute = attribute(2, "IPVS_CMD_ATTR_DEST");
+    /// Nest of [`super::daemon`]: the synchronisation daemon the command is about.
+    pub(crate) const DAEMON: Attribute = attribute(3, "IPVS_CMD_ATTR_DAEMON");
     /// u32 seconds: established TCP sessions.
     pub(crate) const TIMEOUT_TCP: Attribute = attribute(4, "IPVS_CMD_ATTR_TIMEOUT_TCP");
     /// u32 seconds: TCP sessions after a FIN.
     pub(crate) const TIMEOUT_TCP_FIN: Attribute = attribute(5, "IPVS_CMD_ATTR_TIMEOUT_TCP_FIN");
     /// u32 seconds: UDP.
     pub(crate) const TIMEOUT_UDP: Attribute = attribute(6, "IPVS_CMD_ATTR_TIMEOUT_UDP");
+}
+
+/// Attributes of a synchronisation daemon, in [`cmd::DAEMON`]. From [`daemon::SYNC_MAXLEN`] on since Linux 4.3.
+pub(crate) mod daemon {
+    use super::{Attribute, attribute};
+    /// u32: [`MASTER`] or [`BACKUP`].
+    pub(crate) const STATE: Attribute = attribute(1, "IPVS_DAEMON_ATTR_STATE");
+    /// String ending in NUL, 16 bytes with it (`IP_VS_IFNAME_MAXLEN`): interface.
+    pub(crate) const MCAST_IFN: Attribute = attribute(2, "IPVS_DAEMON_ATTR_MCAST_IFN");
+    /// u32: id; eight bits of it go out.
+    pub(crate) const SYNC_ID: Attribute = attribute(3, "IPVS_DAEMON_ATTR_SYNC_ID");
+    /// u16: bytes of a datagram.
+    pub(crate) const SYNC_MAXLEN: Attribute = attribute(4, "IPVS_DAEMON_ATTR_SYNC_MAXLEN");
+    /// IPv4 address in network order: group.
+    pub(crate) const MCAST_GROUP: Attribute = attribute(5, "IPVS_DAEMON_ATTR_MCAST_GROUP");
+    /// IPv6 address: group.
+    pub(crate) const MCAST_GROUP6: Attribute = attribute(6, "IPVS_DAEMON_ATTR_MCAST_GROUP6");
+    /// u16: port.
+    pub(crate) const MCAST_PORT: Attribute = attribute(7, "IPVS_DAEMON_ATTR_MCAST_PORT");
+    /// u8: time to live.
+    pub(crate) const MCAST_TTL: Attribute = attribute(8, "IPVS_DAEMON_ATTR_MCAST_TTL");
+    /// `IP_VS_STATE_MASTER`.
+    pub(crate) const MASTER: u32 = 1;
+    /// `IP_VS_STATE_BACKUP`.
+    pub(crate) const BACKUP: u32 = 2;
 }
 
 /// Attributes of a service, in [`cmd::SERVICE`].

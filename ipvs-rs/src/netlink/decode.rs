@@ -8,13 +8,13 @@ use netlink_packet_generic::GenlHeader;
 use netlink_packet_generic::constants::{CTRL_ATTR_FAMILY_ID, GENL_HDRLEN};
 
 use super::attribute::{
-    AF_INET, AF_INET6, Attribute, cmd, command, dest, forwarding, info, protocol, service_flag,
-    stats, svc, tunnel,
+    AF_INET, AF_INET6, Attribute, cmd, command, daemon, dest, forwarding, info, protocol,
+    service_flag, stats, svc, tunnel,
 };
 use crate::{
     Destination, DestinationEntry, Family, Forwarding, Info, Netmask, Persistence, Protocol,
-    SchedulerFlags, Service, ServiceEntry, ServiceKey, Stats, Timeouts, Tunnel, TunnelFlags,
-    TunnelKind, Version,
+    SchedulerFlags, Service, ServiceEntry, ServiceKey, Stats, SyncDaemon, SyncRole, Timeouts,
+    Tunnel, TunnelFlags, TunnelKind, Version,
 };
 
 /// What is wrong with a reply, in words.
@@ -135,6 +135,42 @@ fn tunnel(attributes: &Attributes<'_>) -> Result<Tunnel, Malformed> {
         tunnel.flags = TunnelFlags::from_bits(attributes.u16(dest::TUN_FLAGS)?);
     }
     Ok(tunnel)
+}
+
+/// A listed synchronisation daemon.
+pub(crate) fn daemon(payload: &[u8]) -> Result<SyncDaemon, Malformed> {
+    let attributes = body(payload, command::NEW_DAEMON)?.nest(cmd::DAEMON)?;
+    let role = match attributes.u32(daemon::STATE)? {
+        daemon::MASTER => SyncRole::Master,
+        daemon::BACKUP => SyncRole::Backup,
+        other => return Err(format!("{}: unknown role {other}", daemon::STATE.name)),
+    };
+    let sync_id = attributes.u32(daemon::SYNC_ID)?;
+    let group = if attributes.has(daemon::MCAST_GROUP6) {
+        Some(Ipv6Addr::from(attributes.array::<16>(daemon::MCAST_GROUP6)?).into())
+    } else if attributes.has(daemon::MCAST_GROUP) {
+        Some(Ipv4Addr::from(attributes.array::<4>(daemon::MCAST_GROUP)?).into())
+    } else {
+        None
+    };
+    let number = |attribute: Attribute| match attributes.has(attribute) {
+        true => attributes.u16(attribute).map(Some),
+        false => Ok(None),
+    };
+    let ttl = match attributes.has(daemon::MCAST_TTL) {
+        true => Some(attributes.array::<1>(daemon::MCAST_TTL)?[0]),
+        false => None,
+    };
+    Ok(SyncDaemon {
+        role,
+        interface: attributes.text(daemon::MCAST_IFN)?,
+        sync_id: u8::try_from(sync_id)
+            .map_err(|_| format!("{}: {sync_id}", daemon::SYNC_ID.name))?,
+        max_length: number(daemon::SYNC_MAXLEN)?,
+        group,
+        port: number(daemon::MCAST_PORT)?,
+        ttl,
+    })
 }
 
 /// Counters of 64 bits if the kernel gives them, else of 32, else zeroes.

@@ -6,12 +6,12 @@ use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NetlinkHeader, Net
 use netlink_packet_generic::{GenlFamily, GenlMessage};
 
 use super::attribute::{
-    AF_INET, AF_INET6, Attribute, FAMILY_NAME, FAMILY_VERSION, NAME_MAX, cmd, dest, forwarding,
-    protocol, service_flag, svc, tunnel,
+    AF_INET, AF_INET6, Attribute, FAMILY_NAME, FAMILY_VERSION, NAME_MAX, cmd, daemon, dest,
+    forwarding, protocol, service_flag, svc, tunnel,
 };
 use crate::{
-    Destination, Family, Forwarding, Netmask, Protocol, Service, ServiceKey, Timeouts, Tunnel,
-    TunnelKind,
+    Destination, Family, Forwarding, Netmask, Protocol, Service, ServiceKey, SyncDaemon, SyncRole,
+    Timeouts, Tunnel, TunnelKind,
 };
 
 /// A command to ip_vs with its attributes.
@@ -45,6 +45,16 @@ impl Request {
     /// About a destination with its options.
     pub(crate) fn destination(self, destination: &Destination) -> Self {
         self.with(nest(cmd::DEST, destination_attributes(destination)))
+    }
+
+    /// About a synchronisation daemon with its options. See [`check_daemon`] for what must hold.
+    pub(crate) fn daemon(self, wanted: &SyncDaemon) -> Self {
+        self.with(nest(cmd::DAEMON, daemon_attributes(wanted)))
+    }
+
+    /// About the synchronisation daemon in that role.
+    pub(crate) fn daemon_role(self, role: SyncRole) -> Self {
+        self.with(nest(cmd::DAEMON, vec![u32(daemon::STATE, role_number(role))]))
     }
 
     /// With timeouts; zeroes are left out, which leaves the timeout alone.
@@ -127,6 +137,46 @@ pub(crate) fn check_key(key: &ServiceKey) -> Result<(), &'static str> {
         // Mark 0 would be the service tcp 0.0.0.0:0.
         ServiceKey::Fwmark { mark: 0, .. } => Err("a firewall mark is not 0"),
         _ => Ok(()),
+    }
+}
+
+/// What in a synchronisation daemon the kernel would take for something else, if anything.
+pub(crate) fn check_daemon(wanted: &SyncDaemon) -> Result<(), &'static str> {
+    let name = &wanted.interface;
+    if name.is_empty() || name.len() > NAME_MAX || name.contains('\0') {
+        return Err("the name of an interface has 1 to 15 bytes and no NUL");
+    }
+    // To the kernel, zeroes are the defaults.
+    if wanted.max_length == Some(0) || wanted.port == Some(0) || wanted.ttl == Some(0) {
+        return Err("length, port and time to live are not 0");
+    }
+    if wanted.group.is_some_and(|group| !group.is_multicast()) {
+        return Err("the group is no multicast address");
+    }
+    Ok(())
+}
+
+fn daemon_attributes(wanted: &SyncDaemon) -> Vec<DefaultNla> {
+    let SyncDaemon { role, interface, sync_id, max_length, group, port, ttl } = wanted;
+    let mut attributes = vec![
+        u32(daemon::STATE, role_number(*role)),
+        text(daemon::MCAST_IFN, interface),
+        u32(daemon::SYNC_ID, u32::from(*sync_id)),
+    ];
+    attributes.extend(max_length.map(|length| u16(daemon::SYNC_MAXLEN, length)));
+    attributes.extend(group.map(|group| match group {
+        IpAddr::V4(group) => bytes(daemon::MCAST_GROUP, &group.octets()),
+        IpAddr::V6(group) => bytes(daemon::MCAST_GROUP6, &group.octets()),
+    }));
+    attributes.extend(port.map(|port| u16(daemon::MCAST_PORT, port)));
+    attributes.extend(ttl.map(|ttl| bytes(daemon::MCAST_TTL, &[ttl])));
+    attributes
+}
+
+fn role_number(role: SyncRole) -> u32 {
+    match role {
+        SyncRole::Master => daemon::MASTER,
+        SyncRole::Backup => daemon::BACKUP,
     }
 }
 

@@ -8,7 +8,7 @@ use super::frame::{Answer, Progress};
 use super::{Failure, decode};
 use crate::{
     Destination, Family, Forwarding, Info, Netmask, Persistence, SchedulerFlags, Service,
-    ServiceKey, Stats, Timeouts, Tunnel, TunnelFlags, TunnelKind, Version,
+    ServiceKey, Stats, SyncDaemon, SyncRole, Timeouts, Tunnel, TunnelFlags, TunnelKind, Version,
 };
 
 /// The number of the ip_vs family when the replies were recorded.
@@ -223,11 +223,32 @@ mod recorded {
     }
 }
 
+#[test]
+fn a_synchronisation_daemon_reads_back_as_it_was_sent_and_cut_it_is_malformed() {
+    let default = SyncDaemon { sync_id: 9, ..SyncDaemon::new(SyncRole::Master, "eth1") };
+    let full = |group: &str| SyncDaemon {
+        role: SyncRole::Backup,
+        max_length: Some(1400),
+        group: Some(group.parse().unwrap()),
+        port: Some(9000),
+        ttl: Some(2),
+        ..default.clone()
+    };
+    for wanted in [default.clone(), full("239.1.2.3"), full("ff02::81")] {
+        let sent = payload(Request::new(command::NEW_DAEMON).daemon(&wanted));
+        assert_eq!(decode::daemon(&sent), Ok(wanted));
+        for length in 0..sent.len() {
+            assert!(decode::daemon(&sent[..length]).is_err(), "cut to {length}");
+        }
+    }
+}
+
 fn decode_as_anything(payload: &[u8]) {
     let _ = decode::family(payload);
     let _ = decode::service(payload);
     let _ = decode::destination(payload, Family::Inet);
     let _ = decode::destination(payload, Family::Inet6);
+    let _ = decode::daemon(payload);
     let _ = decode::info(payload);
     let _ = decode::timeouts(payload);
 }

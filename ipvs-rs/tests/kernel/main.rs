@@ -19,6 +19,7 @@ mod refusals;
 mod settings;
 mod size;
 mod surroundings;
+mod sync;
 mod traffic;
 
 /// Name and body of a test.
@@ -31,11 +32,12 @@ macro_rules! tests {
 use tests;
 
 /// The surroundings last, since they unload ip_vs.
-const TESTS: [&[Test]; 8] = [
+const TESTS: [&[Test]; 9] = [
     settings::TESTS,
     options::TESTS,
     refusals::TESTS,
     batch::TESTS,
+    sync::TESTS,
     traffic::TESTS,
     examples::TESTS,
     size::TESTS,
@@ -104,6 +106,11 @@ fn ipvsadm(arguments: &[&str]) -> String {
     let output = Command::new("ipvsadm").args(arguments).output().unwrap();
     assert!(output.status.success(), "ipvsadm {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn run_ip(arguments: &str) {
+    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {arguments}: {output:?}");
 }
 
 /// The table in `ipvsadm -Sn` form.

@@ -38,6 +38,7 @@
 //! * [`logging`]: where log records go.
 //! * [`cli`]: arguments to an invocation; [`completions`]: what shells complete.
 //! * [`anycast`]: the second program, `ldirectord-anycast`, which raises and lowers an address.
+//! * [`syncd`]: the third, `ldirectord-sync`, which starts and stops the synchronisation of connections.
 
 pub mod alert;
 pub mod anycast;
@@ -62,4 +63,5 @@ pub mod process;
 pub mod runtime;
 pub mod status;
 mod sync;
+pub mod syncd;
 mod wait;

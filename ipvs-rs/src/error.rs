@@ -155,7 +155,8 @@ impl Error {
 
     /// Whether the service that the operation is about is not in the table (ESRCH).
     pub fn is_no_such_service(&self) -> bool {
-        matches!(self, Self::Kernel(_, errno) if *errno == Errno::ESRCH as i32)
+        !self.is_no_such_sync_daemon()
+            && matches!(self, Self::Kernel(_, errno) if *errno == Errno::ESRCH as i32)
     }
 
     /// Whether the destination that was to be changed or deleted is not in the table (ENOENT).
@@ -163,6 +164,12 @@ impl Error {
         let Self::Kernel(operation, errno) = self else { return false };
         matches!(operation, Operation::SetDestination(..) | Operation::DeleteDestination(..))
             && *errno == Errno::ENOENT as i32
+    }
+
+    /// Whether the synchronisation daemon that was to be stopped does not run (ESRCH).
+    pub fn is_no_such_sync_daemon(&self) -> bool {
+        let Self::Kernel(operation, errno) = self else { return false };
+        matches!(operation, Operation::StopSyncDaemon(_)) && *errno == Errno::ESRCH as i32
     }
 
     /// Whether what was to be added is in the table already (EEXIST).

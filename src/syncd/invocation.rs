@@ -188,7 +188,7 @@ mod tests {
             assert!(page.contains(&format!(".It Cm {name}")), "{name}");
             for option in word.get_opts() {
                 let name = option.get_long().unwrap_or_default();
-                assert!(page.contains(&format!("--{name}")), "{name}");
+                assert!(page.contains(&format!(".It Fl -{name} ")), "{name}");
             }
         }
     }

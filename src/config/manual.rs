@@ -276,8 +276,10 @@ While the answer cannot come back, checks have no verdict: the log says why, and
 Checks leave from the address that the route to the real server has, or from
 .Ic checkfrom .
 It takes Linux 5.17 to mark packets without more rights than checks should have.
-ip_vs remembers each check of a dead server for a minute, by the port that it came from;
-ports are used in turn, which is enough for 400 checks a second that fail.
+ip_vs remembers each check for a minute or two, by the port that it came from;
+.Ql ipvsadm \-Lc
+shows them.
+Ports are used in turn, which is enough for 400 checks a second that fail.
 .Va net.ipv4.vs.conn_reuse_mode
 must be 1, which is the default.
 "#;

@@ -1,5 +1,6 @@
 //! Changes as values, for many in one exchange.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::netlink::attribute::command;
@@ -21,6 +22,13 @@ pub enum Change {
     SetDestination(ServiceKey, Destination),
     /// As [`Ipvs::delete_destination`](crate::Ipvs::delete_destination).
     DeleteDestination(ServiceKey, SocketAddr),
+}
+
+/// As errors name it: `add destination 10.0.0.2:80 to tcp 10.0.0.1:80`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.operation().fmt(f)
+    }
 }
 
 impl Change {

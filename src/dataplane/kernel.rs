@@ -3,7 +3,7 @@
 use super::obstacle::obstacle;
 use super::{Dataplane, Operation, TableError};
 use crate::model::ServicePath;
-use ipvs_rs::{Change, DestinationEntry, Ipvs, Service, ServiceKey};
+use ipvs_rs::{DestinationEntry, Ipvs, Service, ServiceKey};
 
 /// The kernel's ip_vs table of this network namespace.
 #[derive(Debug)]
@@ -38,8 +38,7 @@ impl Dataplane for Kernel {
     }
 
     fn apply_all(&mut self, operations: &[Operation]) -> Vec<Result<(), TableError>> {
-        let changes: Vec<Change> = operations.iter().map(change).collect();
-        let results = self.client.apply(&changes).into_iter();
+        let results = self.client.apply(operations).into_iter();
         results.map(|result| result.map_err(TableError::from)).collect()
     }
 
@@ -49,16 +48,5 @@ impl Dataplane for Kernel {
 
     fn obstacle(&mut self, path: &ServicePath) -> Option<String> {
         obstacle(path)
-    }
-}
-
-fn change(operation: &Operation) -> Change {
-    match operation {
-        Operation::AddService(service) => Change::AddService(service.clone()),
-        Operation::SetService(service) => Change::SetService(service.clone()),
-        Operation::DeleteService(key) => Change::DeleteService(*key),
-        Operation::AddDestination(key, destination) => Change::AddDestination(*key, *destination),
-        Operation::SetDestination(key, destination) => Change::SetDestination(*key, *destination),
-        Operation::DeleteDestination(key, address) => Change::DeleteDestination(*key, *address),
     }
 }

@@ -131,23 +131,3 @@ fn position(destinations: &[Destination], address: SocketAddr) -> Option<usize> 
 fn refused(operation: &Operation, cause: &str, errno: Errno) -> TableError {
     TableError::new(format!("{operation}: {cause} ({errno:?})"), Some(errno))
 }
-
-/// The words of `ipvs-rs` for the same operation.
-impl std::fmt::Display for Operation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::AddService(service) => write!(f, "add service {}", service.key),
-            Self::SetService(service) => write!(f, "set service {}", service.key),
-            Self::DeleteService(service) => write!(f, "delete service {service}"),
-            Self::AddDestination(service, destination) => {
-                write!(f, "add destination {} to {service}", destination.socket_address())
-            }
-            Self::SetDestination(service, destination) => {
-                write!(f, "set destination {} of {service}", destination.socket_address())
-            }
-            Self::DeleteDestination(service, address) => {
-                write!(f, "delete destination {address} of {service}")
-            }
-        }
-    }
-}

@@ -22,11 +22,12 @@ pub use paths::Paths;
 pub use plan::{Planned, plan_changes, plan_removal, plan_service, service_key, wanted_entry};
 pub use table::{Done, Snapshot, Table};
 
+pub use ipvs_rs::Change as Operation;
+
 use crate::model::ServicePath;
-use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
+use ipvs_rs::{DestinationEntry, Service, ServiceKey};
 use nix::errno::Errno;
 use std::fmt;
-use std::net::SocketAddr;
 
 /// A table of virtual services and their destinations.
 pub trait Dataplane: Send {
@@ -62,23 +63,6 @@ pub trait Dataplane: Send {
     fn obstacle(&mut self, _: &ServicePath) -> Option<String> {
         None
     }
-}
-
-/// One change of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operation {
-    /// Lists a service.
-    AddService(Service),
-    /// Changes a service's scheduler, flags or persistence.
-    SetService(Service),
-    /// Removes a service with its destinations.
-    DeleteService(ServiceKey),
-    /// Lists a destination.
-    AddDestination(ServiceKey, Destination),
-    /// Changes a destination's weight, thresholds or forwarding.
-    SetDestination(ServiceKey, Destination),
-    /// Removes a destination.
-    DeleteDestination(ServiceKey, SocketAddr),
 }
 
 /// A refusal: which operation on what, and the cause last.

@@ -8,6 +8,7 @@ use crate::model::{
 };
 use ipvs_rs::{Destination, Forwarding};
 use nix::errno::Errno;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 

@@ -171,7 +171,7 @@ fn the_plan_of_a_reload_says_what_it_would_change_and_changes_nothing() {
         [
             (
                 "tcp:10.0.0.1:80",
-                vec!["delete destination 10.0.0.3:80 of tcp 10.0.0.1:80".to_owned()]
+                vec!["delete destination 10.0.0.3:80 from tcp 10.0.0.1:80".to_owned()]
             ),
             ("fwm:7", vec!["add service fwm 7".to_owned()]),
         ]

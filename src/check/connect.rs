@@ -200,6 +200,8 @@ const PORT_ATTEMPTS: usize = 64;
 /// restart: the clock says where to begin.
 fn bind_in_turn(socket: &OwnedFd, address: IpAddr) -> Result<(), Errno> {
     static TURN: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(first_turn()));
+    // A check a minute ago, of another service, is in nobody's way.
+    setsockopt(socket, sockopt::ReuseAddr, &true)?;
     let mut result = Err(Errno::EADDRINUSE);
     for _ in 0..PORT_ATTEMPTS {
         let turn = TURN.fetch_add(1, Ordering::Relaxed) % u32::from(PORTS);

@@ -27,7 +27,7 @@ pair_clients='
 import os, socket, sys, time
 all = []
 for _ in range(100):
-    s = socket.create_connection(("192.0.2.1", 80), 10); s.settimeout(8); all.append(s)
+    s = socket.create_connection(("192.0.2.1", 80), 10); s.settimeout(20); all.append(s)
 def round():
     lost = []
     for s in all:

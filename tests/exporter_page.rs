@@ -81,12 +81,13 @@ impl Machine {
             "kill 1" => self.kill(1),
             "start 1" => self.serve(1, "200 OK"),
             "hostile" => {
-                self.kill(4);
-                self.serve(4, "500 <script>document.hacked=1</script>");
+                // Before the other one is seen down: the last server is not drained.
                 let mut drain = self.sandbox.command(sandbox::PROGRAM);
                 let reason = "<img src=x onerror=document.hacked=1>";
                 drain.args(["web.cf", "drain", "127.0.0.13", "--reason", reason]);
                 Ran::new(&mut drain).succeeds();
+                self.kill(4);
+                self.serve(4, "500 <script>document.hacked=1</script>");
             }
             "bad" => {
                 self.kill(1);

@@ -204,19 +204,21 @@ impl Ipvs {
         let mut results = Vec::with_capacity(changes.len());
         let mut broken: Option<Failure> = None;
         for batch in changes.chunks(BATCH) {
-            let sound: Vec<&Change> = batch.iter().filter(|it| it.check().is_ok()).collect();
+            let checks: Vec<_> = batch.iter().map(Change::check).collect();
+            let sound = batch.iter().zip(&checks).filter(|(_, check)| check.is_ok());
+            let sound: Vec<&Change> = sound.map(|(change, _)| change).collect();
             let answers = match &broken {
                 None => self.exchange_all(Instant::now() + self.deadline, &sound),
                 Some(failure) => failure.of_all(sound.len()),
             };
-            broken = answers.iter().find_map(|answer| match answer {
-                Ok(()) | Err(Failure::Errno(_)) => None,
-                Err(failure) => Some(failure.copy()),
-            });
+            if broken.is_none() {
+                let failure = answers.iter().find(|answer| !is_answer(answer));
+                broken = failure.and_then(|answer| answer.as_ref().err()).map(Failure::copy);
+            }
             let mut answers = answers.into_iter();
-            results.extend(batch.iter().map(|change| {
+            results.extend(batch.iter().zip(checks).map(|(change, checked)| {
                 let operation = change.operation();
-                check(operation, change.check())?;
+                check(operation, checked)?;
                 let answer = answers.next().unwrap_or(Err(Failure::Timeout));
                 answer.map_err(|failure| self.error(operation, failure))
             }));
@@ -373,20 +375,23 @@ impl Ipvs {
         request: &dyn Fn() -> Request,
         take: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<(), Failure> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(deadline)?,
-        };
+        let mut connection = self.connect(deadline)?;
         let mut result = connection.request(deadline, kind, request, take);
-        if matches!(result, Err(Failure::Errno(errno)) if errno == Errno::ENOENT as i32)
-            && connection.is_renumbered(deadline)?
-        {
+        if is_absent(&result) && connection.is_renumbered(deadline)? {
             result = connection.request(deadline, kind, request, take);
         }
-        if matches!(result, Ok(()) | Err(Failure::Errno(_) | Failure::Interrupted)) {
+        if is_answer(&result) || matches!(result, Err(Failure::Interrupted)) {
             self.connection = Some(connection);
         }
         result
+    }
+
+    /// The connection that is kept, or a new one.
+    fn connect(&mut self, deadline: Instant) -> Result<Connection, Failure> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => Connection::open(deadline),
+        }
     }
 
     /// Sends requests together. One answer each; the connection is kept if all have come.
@@ -394,25 +399,20 @@ impl Ipvs {
         if changes.is_empty() {
             return Vec::new();
         }
-        let opened = match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => Connection::open(deadline),
-        };
-        let mut connection = match opened {
+        let mut connection = match self.connect(deadline) {
             Ok(connection) => connection,
             Err(failure) => return failure.of_all(changes.len()),
         };
         let mut answers = connection.request_all(deadline, changes);
-        let refused = |answer: &Result<(), Failure>| matches!(answer, Err(Failure::Errno(errno)) if *errno == Errno::ENOENT as i32);
         // With an old number of the family, none was made.
-        if answers.iter().all(refused) {
+        if answers.iter().all(is_absent) {
             match connection.is_renumbered(deadline) {
                 Ok(false) => {}
                 Ok(true) => answers = connection.request_all(deadline, changes),
                 Err(failure) => return failure.of_all(changes.len()),
             }
         }
-        if answers.iter().all(|answer| matches!(answer, Ok(()) | Err(Failure::Errno(_)))) {
+        if answers.iter().all(is_answer) {
             self.connection = Some(connection);
         }
         answers
@@ -462,6 +462,16 @@ impl Connection {
         self.family = self.channel.resolve(deadline)?;
         Ok(self.family != before)
     }
+}
+
+/// Whether the kernel has done a request or refused it.
+fn is_answer(result: &Result<(), Failure>) -> bool {
+    matches!(result, Ok(()) | Err(Failure::Errno(_)))
+}
+
+/// Whether the kernel says that something is not there.
+fn is_absent(result: &Result<(), Failure>) -> bool {
+    matches!(result, Err(Failure::Errno(errno)) if *errno == Errno::ENOENT as i32)
 }
 
 fn check(operation: Operation, result: Result<(), &'static str>) -> Result<(), Error> {

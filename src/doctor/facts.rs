@@ -178,6 +178,12 @@ impl Facts {
         self.sysctls.get(path).copied()
     }
 
+    /// A setting of IPv4 for an interface, where the kernel takes the larger one of it and of `all`.
+    pub(super) fn of_interface(&self, interface: &str, setting: &str) -> Option<i64> {
+        let of = |name: &str| self.sysctl(&format!("net/ipv4/conf/{name}/{setting}"));
+        of(interface).max(of("all"))
+    }
+
     /// A switch of ip_vs; off, as the kernel has it, until ip_vs is loaded.
     pub(super) fn is_off(&self, switch: &str) -> bool {
         let value = self.sysctl(&format!("net/ipv4/vs/{switch}"));

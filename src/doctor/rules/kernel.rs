@@ -101,10 +101,7 @@ pub(super) fn rp_filter_strict(facts: &Facts, model: &Model) -> Vec<Symptom> {
     if !model.services.iter().any(asymmetric) {
         return Vec::new();
     }
-    let strict = |name: &str| {
-        let of = |name: &str| facts.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"));
-        of(name).max(of("all")) == Some(1)
-    };
+    let strict = |name: &str| facts.of_interface(name, "rp_filter") == Some(1);
     let outward: Vec<&String> = facts
         .network
         .interfaces

@@ -78,10 +78,6 @@ pub(super) fn gate_behind_router(facts: &Facts, model: &Model) -> Vec<Symptom> {
 
 /// IPv4 only: IPv6 takes packets from an address of its own.
 pub(super) fn accept_local_off(facts: &Facts, model: &Model) -> Vec<Symptom> {
-    let is_on = |name: &str| {
-        let of = |name: &str| facts.sysctl(&format!("net/ipv4/conf/{name}/accept_local"));
-        of(name).max(of("all")).is_none_or(|value| value > 0)
-    };
     let servers = model.services.iter().flat_map(|service| &service.real_servers);
     let paths = servers.filter_map(|server| server.check.way.path.as_ref());
     let mut told = BTreeSet::new();
@@ -91,7 +87,8 @@ pub(super) fn accept_local_off(facts: &Facts, model: &Model) -> Vec<Symptom> {
         let Some(Route::Out { interface, .. }) = facts.network.routes.get(&path.server) else {
             continue;
         };
-        if own && !is_on(interface) && told.insert(interface) {
+        if own && facts.of_interface(interface, "accept_local") == Some(0) && told.insert(interface)
+        {
             let name = format!("net.ipv4.conf.{interface}.accept_local");
             symptoms.push(Symptom::new(
                 format!("Checks go through a service (checkpath), and {name} is 0."),

@@ -34,7 +34,8 @@ impl Dataplane for Kernel {
     }
 
     fn apply(&mut self, operation: &Operation) -> Result<(), TableError> {
-        self.apply_all(std::slice::from_ref(operation)).pop().unwrap_or(Ok(()))
+        let mut results = self.apply_all(std::slice::from_ref(operation));
+        results.pop().unwrap_or_else(|| Err(TableError::unanswered()))
     }
 
     fn apply_all(&mut self, operations: &[Operation]) -> Vec<Result<(), TableError>> {

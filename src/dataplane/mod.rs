@@ -49,7 +49,8 @@ pub trait Dataplane: Send {
     /// When the table refuses; it is as it was before.
     fn apply(&mut self, operation: &Operation) -> Result<(), TableError>;
 
-    /// Changes the table, one operation after the other; each is carried out or refused by itself.
+    /// Changes the table, one operation after the other; each is carried out or refused by itself, and
+    /// has one result.
     fn apply_all(&mut self, operations: &[Operation]) -> Vec<Result<(), TableError>> {
         operations.iter().map(|operation| self.apply(operation)).collect()
     }
@@ -76,6 +77,11 @@ impl TableError {
     /// A refusal in words, with the kernel's number if there is one.
     pub fn new(text: impl Into<String>, errno: Option<Errno>) -> Self {
         Self { text: text.into(), errno }
+    }
+
+    /// Of an operation that has no result.
+    fn unanswered() -> Self {
+        Self::new("the table has not answered", None)
     }
 
     /// Whether what the operation is about is not in the table (ESRCH, ENOENT).

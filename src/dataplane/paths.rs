@@ -3,11 +3,11 @@
 //! Nothing but the checks of this daemon bears these marks. An entry tells by its weight whose it is,
 //! so that what a killed daemon has left is found, and what another daemon needs is left alone.
 
-use super::{Dataplane, Operation, TableError};
-use crate::model::{ForwardingMethod, MARKS, ServicePath};
-use ipvs_rs::{Destination, Family, Forwarding, Service, ServiceKey};
+use super::plan::{forwarding, same_forwarding};
+use super::{Dataplane, Operation, TableError, service_key};
+use crate::model::{Family, MARKS, ServiceAddress, ServicePath};
+use ipvs_rs::{Destination, Service, ServiceKey};
 use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
 
 /// With one destination, any scheduler chooses it; every kernel with ip_vs has this one.
 const SCHEDULER: &str = "rr";
@@ -19,6 +19,8 @@ pub struct Paths {
     tag: u32,
     wanted: BTreeMap<ServiceKey, Destination>,
     missing: BTreeMap<ServiceKey, String>,
+    /// Whether nothing was left of what is not wanted when the table was last looked at.
+    is_clean: bool,
 }
 
 impl Paths {
@@ -35,19 +37,24 @@ impl Paths {
         paths: impl IntoIterator<Item = &'a ServicePath>,
     ) {
         let tag = self.tag;
+        let were_none = self.is_clean && self.wanted.is_empty();
         self.wanted = paths.into_iter().map(|path| (key(path), destination(path, tag))).collect();
-        self.look_at_all(table);
+        if were_none && self.wanted.is_empty() {
+            return;
+        }
+        let services = services(table);
+        self.settle_all(table, services);
     }
 
     /// Lays again what is missing, or has gone since.
     pub fn look(&mut self, table: &mut dyn Dataplane) {
-        if self.wanted.is_empty() && self.missing.is_empty() {
+        if self.wanted.is_empty() {
             return;
         }
-        let listed = table.services().unwrap_or_default();
-        let listed = listed.iter().filter(|service| self.wanted.contains_key(&service.key)).count();
-        if !self.missing.is_empty() || listed < self.wanted.len() {
-            self.look_at_all(table);
+        let services = services(table);
+        let listed = services.iter().flatten().filter(|it| self.wanted.contains_key(&it.key));
+        if !self.missing.is_empty() || listed.count() < self.wanted.len() {
+            self.settle_all(table, services);
         }
     }
 
@@ -77,32 +84,30 @@ impl Paths {
         Ok(paths.find(|path| !listed.contains(&key(path))))
     }
 
-    fn look_at_all(&mut self, table: &mut dyn Dataplane) {
+    fn settle_all(
+        &mut self,
+        table: &mut dyn Dataplane,
+        services: Result<Vec<Service>, TableError>,
+    ) {
         self.missing.clear();
-        if self.wanted.is_empty() && !table.has_paths() {
-            return;
-        }
-        if !table.has_paths() {
-            let why = "checkpath=service needs the kernel's table".to_owned();
-            self.missing = self.wanted.keys().map(|&key| (key, why.clone())).collect();
-            return;
-        }
-        let mut left = self.wanted.clone();
-        match table.services() {
-            Ok(services) => {
-                let marked = services.iter().map(|service| service.key).filter(is_of_checks);
-                for key in marked {
-                    let wanted = left.remove(&key);
-                    if let Err(why) = self.settle(table, key, wanted)
-                        && wanted.is_some()
-                    {
-                        self.missing.insert(key, why);
-                    }
-                }
-            }
+        self.is_clean = services.is_ok();
+        let services = match services {
+            Ok(services) => services,
             Err(error) => {
-                self.missing = left.into_keys().map(|key| (key, error.to_string())).collect();
+                let why = error.to_string();
+                self.missing = self.wanted.keys().map(|&key| (key, why.clone())).collect();
                 return;
+            }
+        };
+        let mut left = self.wanted.clone();
+        for key in services.iter().map(|service| service.key).filter(is_of_checks) {
+            let wanted = left.remove(&key);
+            match (self.settle(table, key, wanted), wanted) {
+                (Ok(()), _) => {}
+                (Err(_), None) => self.is_clean = false,
+                (Err(why), Some(_)) => {
+                    self.missing.insert(key, why);
+                }
             }
         }
         for (key, wanted) in left {
@@ -133,8 +138,7 @@ impl Paths {
         let same = |wanted: &Destination| {
             listed.len() == 1
                 && listed[0].socket_address() == wanted.socket_address()
-                && (listed[0].forwarding == wanted.forwarding
-                    || listed[0].forwarding == Forwarding::Local)
+                && same_forwarding(wanted, &listed[0])
         };
         match wanted {
             None => table.apply(&Operation::DeleteService(key)).map_err(words),
@@ -150,32 +154,34 @@ impl Paths {
     }
 }
 
+fn services(table: &mut dyn Dataplane) -> Result<Vec<Service>, TableError> {
+    match table.has_paths() {
+        true => table.services(),
+        false => Err(TableError::new("checkpath=service needs the kernel's table", None)),
+    }
+}
+
 fn is_of_checks(key: &ServiceKey) -> bool {
     matches!(key, ServiceKey::Fwmark { mark, .. } if MARKS.contains(mark))
 }
 
 fn key(path: &ServicePath) -> ServiceKey {
-    let family = match path.address {
-        IpAddr::V4(_) => Family::Inet,
-        IpAddr::V6(_) => Family::Inet6,
-    };
-    ServiceKey::Fwmark { family, mark: path.mark }
+    service_key(ServiceAddress::Fwmark { family: Family::of(path.address), mark: path.mark })
 }
 
 fn destination(path: &ServicePath, tag: u32) -> Destination {
-    let forwarding = match path.forwarding {
-        ForwardingMethod::Gate => Forwarding::Gate,
-        ForwardingMethod::Masq => Forwarding::Masq,
-        ForwardingMethod::Ipip => Forwarding::Ipip,
-    };
-    Destination { weight: tag, ..Destination::new(path.server, 0, forwarding) }
+    let destination = Destination::new(path.server, 0, forwarding(path.forwarding));
+    Destination { weight: tag, ..destination }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dataplane::Memory;
+    use crate::model::ForwardingMethod;
+    use ipvs_rs::Family;
     use nix::errno::Errno;
+    use std::net::IpAddr;
 
     fn path(host: u8) -> ServicePath {
         let server = IpAddr::from([10, 0, 0, host]);
@@ -244,6 +250,22 @@ mod tests {
         table.apply(&Operation::DeleteService(key)).unwrap();
         paths.look(&mut table);
         assert_eq!(listed(&mut table)[0].1.len(), 1);
+    }
+
+    #[test]
+    fn what_could_not_be_removed_is_removed_at_the_next_laying() {
+        let mut refuse = true;
+        let refusal = Box::new(move |operation: &Operation| {
+            matches!(operation, Operation::DeleteService(_))
+                .then(|| std::mem::take(&mut refuse).then_some(Errno::ENOMEM))?
+        });
+        let mut table = Memory::new().with_paths().refusing(refusal);
+        let mut paths = Paths::of("one");
+        paths.lay(&mut table, [&path(1)]);
+        for left in [1, 0, 0] {
+            paths.lay(&mut table, []);
+            assert_eq!(listed(&mut table).len(), left);
+        }
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn same(wanted: &Destination, listed: &Destination) -> bool {
         && same_forwarding(wanted, listed)
 }
 
-fn same_forwarding(wanted: &Destination, listed: &Destination) -> bool {
+pub(super) fn same_forwarding(wanted: &Destination, listed: &Destination) -> bool {
     wanted.forwarding == listed.forwarding || listed.forwarding == Forwarding::Local
 }
 
@@ -203,17 +203,22 @@ fn differs(wanted: &Service, listed: &Service) -> bool {
 }
 
 fn destination_entry(wanted: &WantedDestination, weight: u32) -> Destination {
-    let forwarding = match wanted.forwarding {
-        ForwardingMethod::Gate => Forwarding::Gate,
-        ForwardingMethod::Masq => Forwarding::Masq,
-        ForwardingMethod::Ipip => Forwarding::Ipip,
-    };
+    let forwarding = forwarding(wanted.forwarding);
     let Thresholds { lower, upper } = wanted.thresholds;
     Destination {
         weight,
         upper_threshold: upper,
         lower_threshold: lower,
         ..Destination::new(wanted.listed.ip(), wanted.listed.port(), forwarding)
+    }
+}
+
+/// The kernel's name of a method.
+pub(super) fn forwarding(method: ForwardingMethod) -> Forwarding {
+    match method {
+        ForwardingMethod::Gate => Forwarding::Gate,
+        ForwardingMethod::Masq => Forwarding::Masq,
+        ForwardingMethod::Ipip => Forwarding::Ipip,
     }
 }
 

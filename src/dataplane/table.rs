@@ -336,7 +336,7 @@ impl Table {
             .flat_map(|planned| planned.operations().cloned())
             .collect();
         let mut results = self.backend.apply_all(&operations).into_iter();
-        let mut next = || results.next().unwrap_or(Ok(()));
+        let mut next = || results.next().unwrap_or_else(|| Err(TableError::unanswered()));
         let mut all = Vec::new();
         for (service, planned) in plans {
             let mut carried = Carried {

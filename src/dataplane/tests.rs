@@ -766,3 +766,35 @@ fn somebody_always_serves_while_a_fallback_comes_or_goes() {
         );
     }
 }
+
+/// A table that answers none of what it is asked together.
+struct Mute(Memory);
+
+impl Dataplane for Mute {
+    fn services(&mut self) -> Result<Vec<Service>, TableError> {
+        self.0.services()
+    }
+
+    fn destinations(&mut self, service: &ServiceKey) -> Result<Vec<DestinationEntry>, TableError> {
+        self.0.destinations(service)
+    }
+
+    fn apply(&mut self, operation: &Operation) -> Result<(), TableError> {
+        self.0.apply(operation)
+    }
+
+    fn apply_all(&mut self, _: &[Operation]) -> Vec<Result<(), TableError>> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn what_has_no_answer_is_not_done() {
+    let mut table = Table::new(Box::new(Mute(Memory::new())));
+    let service = service();
+    let snapshot = table.snapshot([&service]).expect("a table");
+    let wanted = WantedService { service: &service, destinations: Vec::new() };
+    let done = table.synchronise(&[wanted], &snapshot);
+    assert!(matches!(done[..], [Done::Failed { .. }]), "{done:?}");
+    assert!(table.owes());
+}

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Shell library: two directors with one address, a server behind them, and clients with a hundred connections. Source it
-# after net.sh.
+# Shell library: two directors with one address, a server behind them, and clients with a hundred connections; and how a
+# script counts. Source it after net.sh.
 
 pair_server='
 import socket, threading
@@ -69,4 +69,18 @@ pair_lost() {
     lost=$(cat "$work/lost")
     rm -rf "$work"
     return $status
+}
+
+# check SENTENCE COMMAND…; the output only if it fails.
+check() {
+    local sentence=$1 output
+    shift
+    if output=$("$@" 2>&1 </dev/null); then
+        passed=$((passed + 1))
+        echo "ok      $sentence"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $sentence"
+        printf '%s\n' "$output" | sed 's/^/        /'
+    fi
 }

@@ -71,7 +71,12 @@ pub enum Invocation {
     /// `--completions SHELL`
     Completions(Shell),
     /// `--check CONFIG`
-    Check(OsString),
+    Check {
+        /// A file or `-`.
+        config: OsString,
+        /// `--expand`
+        expand: bool,
+    },
     /// A question to an instance's daemon.
     Ask {
         /// What to ask, and what to do with the answer.
@@ -219,7 +224,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, paths: &Paths) -> Exit
         Ok(Invocation::Completions(shell)) => {
             print(&completions::script(shell, &mut command_for_completions()))
         }
-        Ok(Invocation::Check(config)) => daemon::check(&config, paths),
+        Ok(Invocation::Check { config, expand }) => daemon::check(&config, expand, paths),
         Ok(Invocation::Doctor { target, json }) => daemon::doctor(&target, json, paths),
         Ok(Invocation::Command { target, options, resumed: Some(resumed), .. }) => {
             daemon::resume(resumed, &target, options, paths)
@@ -283,7 +288,11 @@ fn parse(arguments: &[OsString]) -> Result<Invocation, Misuse> {
         }));
     }
     if let Some(config) = matches.get_one::<OsString>("check") {
-        return Ok(Invocation::Check(config.clone()));
+        let expand = matches.get_flag("expand");
+        return Ok(Invocation::Check { config: config.clone(), expand });
+    }
+    if matches.get_flag("expand") {
+        return Err(Misuse(Some("Option expand needs --check".to_owned())));
     }
     let words: Vec<&OsString> = matches.get_many("words").unwrap_or_default().collect();
     if let Some((config, rest)) = probe_words(&words) {
@@ -495,6 +504,11 @@ fn options() -> Command {
                 .help("Read a configuration, tell what it means, and touch nothing"),
         )
         .arg(
+            Arg::new("expand").long("expand").action(ArgAction::SetTrue).help(
+                "With --check: print the configuration with its includes and templates put in",
+            ),
+        )
+        .arg(
             Arg::new("completions")
                 .long("completions")
                 .value_name("SHELL")
@@ -538,7 +552,7 @@ fn usage() -> String {
          ldirectord [CONFIG] events [--follow] [--since TIME]\n    \
          ldirectord [CONFIG] plan|confirm|reload [--plan|--confirm TIME]\n    \
          ldirectord [CONFIG] doctor [--json]\n    \
-         ldirectord --check CONFIG\n    ldirectord -h|-?|--help|-v|--version\n\nOptions:\n{}",
+         ldirectord --check CONFIG [--expand]\n    ldirectord -h|-?|--help|-v|--version\n\nOptions:\n{}",
         command().help_template("{options}").render_help()
     )
 }
@@ -658,7 +672,9 @@ mod tests {
         for (line, expected) in [
             ("--table memory w.cf start", invocation(Verb::Start, "w.cf", "w.cf", memory)),
             ("--foreground w.cf start", invocation(Verb::Start, "w.cf", "w.cf", foreground)),
-            ("--check w.cf", Invocation::Check("w.cf".into())),
+            ("--check w.cf", Invocation::Check { config: "w.cf".into(), expand: false }),
+            ("--check w.cf --expand", Invocation::Check { config: "w.cf".into(), expand: true }),
+            ("--expand --check w.cf", Invocation::Check { config: "w.cf".into(), expand: true }),
             ("w.cf status --table", status(StatusForm::Table, "w.cf", "w.cf")),
             ("status --json", status(StatusForm::Json, "ldirectord.cf", "ldirectord")),
             ("w.cf status --listing", status(StatusForm::Listing, "w.cf", "w.cf")),
@@ -719,6 +735,7 @@ mod tests {
             ("w.cf doctor --nope", Some("Unknown option: nope")),
             ("w.cf doctor --json x", Some("Unknown option: x")),
             ("--check", Some("Option check requires an argument")),
+            ("--expand w.cf start", Some("Option expand needs --check")),
             ("--table x start", Some("Value \"x\" invalid for option table")),
         ] {
             assert_eq!(parse_line(line), Err(Misuse(message.map(Into::into))), "{line}");

@@ -149,6 +149,43 @@ fn check_tells_what_a_file_means_or_what_is_wrong_with_it() {
 }
 
 #[test]
+fn what_is_included_is_found_from_anywhere_and_named_where_it_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let write =
+        |name: &str, text: &[u8]| std::fs::write(directory.path().join(name), text).unwrap();
+    let section = "virtual=10.0.0.1:80\n\tuse = web\n\treal=10.0.0.2:80 gate\n";
+    write("a.cf", b"include = site.conf\ntemplate = web\n\tchecktype = on\n\tcomment = caf\xe9\n");
+    write("site.conf", section.as_bytes());
+    let check = |config: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ldirectord"));
+        command.arg("--check").arg(config).args(more).current_dir(directory.path());
+        command.output().unwrap()
+    };
+    let path = directory.path().join("a.cf");
+    for config in ["a.cf", "./a.cf", path.to_str().unwrap()] {
+        let output = check(config, &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let site = directory.path().join("site.conf");
+        let said = format!("tcp 10.0.0.1:80 (line 1 of {})", site.display());
+        assert!(text(&output.stdout).contains(&said), "{output:?}");
+    }
+    let output = check("a.cf", &["--expand"]);
+    let expanded =
+        b"# include = site.conf\nvirtual=10.0.0.1:80\n\tchecktype = on\n\tcomment = caf\xe9\n\
+                     # \tuse = web\n\treal=10.0.0.2:80 gate\n# template = web\n";
+    assert_eq!(output.stdout, expanded, "{output:?}");
+    write("site.conf", section.replace("gate", "gat").as_bytes());
+    for more in [[].as_slice(), &["--expand"]] {
+        let output = check("a.cf", more);
+        assert_eq!(output.status.code(), Some(2));
+        let errors = text(&output.stderr);
+        assert!(errors.contains("/site.conf at line 3: forward method must be gate"), "{errors}");
+        assert!(errors.contains("/site.conf:3:"), "the line is shown: {errors}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
 fn check_reads_what_is_no_file_and_says_what_is_none() {
     let program = env!("CARGO_BIN_EXE_ldirectord");
     let text_of = |script: String| {

@@ -34,7 +34,8 @@ fn verdict(text: &[u8]) -> Verdict {
     };
     let wanted = if accepted { Severity::Warning } else { Severity::Error };
     let said = report.diagnostics.iter().filter(|diagnostic| diagnostic.severity == wanted);
-    let lines = said.map(|diagnostic| diagnostic.one_line(0, path).replace("[0]", "[PID]") + "\n");
+    let lines = said
+        .map(|diagnostic| diagnostic.one_line(0, report.origins()).replace("[0]", "[PID]") + "\n");
     Verdict { accepted, message: lines.take(if accepted { usize::MAX } else { 1 }).collect() }
 }
 

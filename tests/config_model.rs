@@ -788,8 +788,8 @@ fn files_to_be_written_are_looked_at_without_making_them() {
 #[test]
 fn a_service_knows_its_line() {
     let model = model("\n\nvirtual=10.0.0.1:80\n\nvirtual=7\n");
-    let lines: Vec<_> = model.services.iter().map(|service| service.line).collect();
-    assert_eq!(lines, [3, 5]);
+    let lines: Vec<_> = model.services.iter().map(|service| service.origin.as_str()).collect();
+    assert_eq!(lines, ["line 3", "line 5"]);
     assert!(matches!(model.services[1].address, ServiceAddress::Fwmark { mark: 7, .. }));
 }
 

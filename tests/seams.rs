@@ -330,6 +330,37 @@ fn autoreload_notices_a_change_of_a_file_that_defines_a_service() {
     assert_eq!((state(&machine, 0), refusals()), ("up".to_owned(), 2));
 }
 
+#[test]
+fn autoreload_notices_what_happens_to_included_files() {
+    let machine = machine(&global("autoreload=yes\ninclude = conf.d/*.cf\n"));
+    let directory = machine.seen("/etc/ha.d/conf.d");
+    fs::create_dir_all(&directory).unwrap();
+    let put = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+    put("a.cf", &service("10.9.9.1", "127.0.0.2", ""));
+    put("web.cf.orig", "no part of it");
+    start(&machine);
+    let services = || {
+        let status = status(&machine);
+        let addresses = status["services"].as_array().unwrap().iter();
+        addresses.map(|it| it["address"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(services(), ["10.9.9.1:80"]);
+    put("b.cf", &service("10.9.9.2", "127.0.0.2", ""));
+    wait_for("a file has come", || services() == ["10.9.9.1:80", "10.9.9.2:80"]);
+    put("a.cf", &service("10.9.9.3", "127.0.0.2", ""));
+    wait_for("one has changed", || services() == ["10.9.9.3:80", "10.9.9.2:80"]);
+    put("b.cf", "nonsense\n");
+    let refusal = "reading file /etc/ha.d/conf.d/b.cf at line 1: Unknown command nonsense";
+    wait_for("one is wrong", || log(&machine).contains(refusal));
+    assert_eq!(services(), ["10.9.9.3:80", "10.9.9.2:80"]);
+    fs::remove_file(directory.join("b.cf")).unwrap();
+    wait_for("it is gone", || services() == ["10.9.9.3:80"]);
+    for name in ["a.cf", "b.cf"] {
+        let changed = format!("Configuration file '/etc/ha.d/conf.d/{name}' has changed on disk");
+        assert!(log(&machine).contains(&changed), "{}", log(&machine));
+    }
+}
+
 /// Has the daemon end by a fault of its own; only programs with debug checks know how.
 fn fail(machine: &Sandbox) {
     let script = "use Socket; socket(my $s, PF_UNIX, SOCK_STREAM, 0); \

@@ -2,6 +2,7 @@
 
 use super::diagnostic::Found;
 use super::directive::Row;
+use super::origins::Origins;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Ast<'t> {
     pub executes: Vec<Directive<'t>>,
     /// The virtual sections in the order of the file.
     pub sections: Vec<Section<'t>>,
+    /// Where the lines come from.
+    pub origins: Origins,
 }
 
 impl<'t> Ast<'t> {

@@ -1,10 +1,13 @@
 //! What is wrong with a file: collected, put in order, and shown.
 
 use super::ast::Place;
+use super::origins::Origins;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +150,29 @@ impl Diagnostics {
         }
     }
 
+    /// What is said several times of one line, by sections that use one template, is said once.
+    pub(crate) fn merge_same(&mut self, origins: &Origins) {
+        if origins.is_one_file() {
+            return;
+        }
+        let mut known: HashMap<(PathBuf, usize, String), usize> = HashMap::new();
+        let list = std::mem::take(&mut self.list);
+        for diagnostic in list {
+            let Some(place) = &diagnostic.place else {
+                self.list.push(diagnostic);
+                continue;
+            };
+            let (path, line) = origins.of(place.line);
+            match known.entry((path.to_owned(), line, diagnostic.text.clone())) {
+                Entry::Occupied(first) => self.list[*first.get()].more += 1 + diagnostic.more,
+                Entry::Vacant(first) => {
+                    first.insert(self.list.len());
+                    self.list.push(diagnostic);
+                }
+            }
+        }
+    }
+
     fn push(
         &mut self,
         severity: Severity,
@@ -186,18 +212,15 @@ impl Diagnostic {
     }
 
     /// The original's form: `Error [pid] reading file FILE at line N: text`.
-    pub fn one_line(&self, pid: u32, path: &Path) -> String {
+    pub fn one_line(&self, pid: u32, origins: &Origins) -> String {
         let severity = match self.severity {
             Severity::Error => "Error",
             Severity::Warning | Severity::Note => "Warning",
         };
         let mut line = match &self.place {
             Some(place) => {
-                format!(
-                    "{severity} [{pid}] reading file {} at line {}: ",
-                    path.display(),
-                    place.line
-                )
+                let (path, line) = origins.of(place.line);
+                format!("{severity} [{pid}] reading file {} at line {line}: ", path.display())
             }
             None => format!("{severity} [{pid}]: "),
         };
@@ -209,8 +232,9 @@ impl Diagnostic {
     }
 
     /// The line with the place underlined, and the hint; `None` if there is no line to show.
-    pub fn snippet(&self, path: &Path, text: &str, renderer: &Renderer) -> Option<String> {
+    pub fn snippet(&self, origins: &Origins, text: &str, renderer: &Renderer) -> Option<String> {
         let place = self.place.as_ref()?;
+        let (path, number) = origins.of(place.line);
         let start = text[..place.span.start].rfind('\n').map_or(0, |at| at + 1);
         let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let line = text[start..end].trim_end_matches('\r');
@@ -223,7 +247,7 @@ impl Diagnostic {
         let origin = path.to_string_lossy();
         let title = self.text.lines().next().unwrap_or_default();
         let snippet = Snippet::source(line)
-            .line_start(place.line)
+            .line_start(number)
             .path(origin.as_ref())
             .annotation(AnnotationKind::Primary.span(from..to));
         let mut group = Group::with_title(level.primary_title(title)).element(snippet);

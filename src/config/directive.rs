@@ -73,6 +73,12 @@ pub enum Kind {
     SchedulerFlags,
     /// A dotted quad, or a prefix length in a `virtual6` section.
     DottedQuad,
+    /// Files to read at this place.
+    Include,
+    /// Opens a template.
+    Template,
+    /// Names of templates.
+    Use,
     /// Read and not used.
     Ignored,
     /// Always an error: the row's text says what to write instead.
@@ -203,9 +209,9 @@ macro_rules! directives {
 }
 
 use Kind::{
-    AnyCaseWord, CheckType, CountOrPercent, DottedQuad, FallbackServer, HostName, Ignored,
+    AnyCaseWord, CheckType, CountOrPercent, DottedQuad, FallbackServer, HostName, Ignored, Include,
     LeadingNumber, MailServer, Number, Port, Ports, Quoted, QuotedOrBare, RealServer, Rest,
-    RestUnquoted, Scheduler, SchedulerFlags, States, Statuses, Time, VirtualService,
+    RestUnquoted, Scheduler, SchedulerFlags, States, Statuses, Template, Time, Use, VirtualService,
     WeightedFallback, Withdrawn, Word, YesNo, YesNoOrBare,
 };
 use Scope::{Both, Global, Virtual};
@@ -517,6 +523,22 @@ directives! {
         .or("no")
         .about("supervised = yes",
             "Stays in the foreground, without a pid file, and logs to standard output.");
+    INCLUDE = Row::new("include", Global, Include, "no file specified").addition().repeatable()
+        .about("include = \"/etc/ha.d/conf.d/*.cf\"",
+            "Reads a file at this place, or all files that a pattern (`*`, `?`, `[abc]`) matches, in \
+             alphabetical order. A relative path starts at the directory of the file that it stands in. \
+             No section goes on from one file to another. A pattern may match nothing; a file named \
+             without a pattern must exist. autoreload and callback notice changes of included files, \
+             and new ones.");
+    TEMPLATE = Row::new("template", Global, Template, "a template has a name of letters, digits, _, - and .").addition()
+        .about("template = web",
+            "Opens a template: lines of a section that virtual services may use. It may stand before or after \
+             them, also in another file.");
+    USE = Row::new("use", Virtual, Use, "no template specified").addition()
+        .about("use = web",
+            "Takes the lines of a template, or of several with commas between them, as if they stood first in \
+             this section: the section's own lines override them, and a later template's an earlier \
+             one's. Real servers, and lines that may be repeated, add up. A template may use others.");
     EXECUTE = Row::new("execute", Global, RestUnquoted, "")
         .about("execute = second.cf",
             "A configuration for which a further instance is started and stopped along with this one. \

@@ -1,8 +1,9 @@
 //! How changed files are told from those that are in force.
 
+use super::disk::matching;
 use super::{SIZE_LIMIT, SourceError};
 use md5::{Digest, Md5};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -13,15 +14,17 @@ use std::path::{Path, PathBuf};
 pub struct Files {
     /// Its own.
     pub config: Fingerprint,
-    /// Those that define the services it names; `None` for one that there was not, or that could not
-    /// be read.
-    pub definitions: BTreeMap<PathBuf, Option<Fingerprint>>,
+    /// Those that it includes, and those that define the services it names; `None` for one that was not
+    /// there or could not be read.
+    pub others: BTreeMap<PathBuf, Option<Fingerprint>>,
+    /// Patterns of `include`: a file that comes to match one is a change.
+    pub patterns: BTreeSet<String>,
 }
 
 /// A configuration that names no others.
 impl From<Fingerprint> for Files {
     fn from(config: Fingerprint) -> Self {
-        Self { config, definitions: BTreeMap::new() }
+        Self { config, others: BTreeMap::new(), patterns: BTreeSet::new() }
     }
 }
 
@@ -35,21 +38,26 @@ impl Files {
         let same = |(path, then): (&PathBuf, &Option<Fingerprint>)| {
             Stamp::of(path).ok() == then.and_then(|then| then.stamp)
         };
-        if Some(Stamp::of(config)?) == self.config.stamp && self.definitions.iter().all(same) {
+        let unchanged = Some(Stamp::of(config)?) == self.config.stamp;
+        // A directory that cannot be read now says nothing of new files.
+        let matching = self.patterns.iter().flat_map(|it| matching(it).unwrap_or_default());
+        let new: Vec<PathBuf> = matching.filter(|it| !self.others.contains_key(it)).collect();
+        if unchanged && new.is_empty() && self.others.iter().all(same) {
             return Ok(None);
         }
-        let now = |path: &PathBuf| (path.clone(), Fingerprint::of(path).ok());
-        let definitions = self.definitions.keys().map(now).collect();
-        Ok(Some(Self { config: Fingerprint::of(config)?, definitions }))
+        let now = |path: PathBuf| (path.clone(), Fingerprint::of(&path).ok());
+        let others = self.others.keys().cloned().chain(new).map(now).collect();
+        Ok(Some(Self { config: Fingerprint::of(config)?, others, patterns: self.patterns.clone() }))
     }
 
     /// Those of these files whose content is another than before, or that have come or gone.
     pub fn changed_since(&self, before: &Self, config: &Path) -> Vec<PathBuf> {
         let own = (self.config.checksum != before.config.checksum).then(|| config.to_owned());
         let checksum = |fingerprint: &Option<Fingerprint>| fingerprint.map(|it| it.checksum);
-        let changed = self.definitions.iter().filter(|(path, now)| {
-            before.definitions.get(*path).and_then(checksum) != checksum(now)
-        });
+        let changed = self
+            .others
+            .iter()
+            .filter(|(path, now)| before.others.get(*path).and_then(checksum) != checksum(now));
         own.into_iter().chain(changed.map(|(path, _)| path.clone())).collect()
     }
 }
@@ -81,6 +89,11 @@ impl Stamp {
     /// When it cannot be asked for.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|about| Self::from(&about))
+    }
+
+    /// Whether both are of one file.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
     }
 
     /// When the file or what the system says of it was last changed, in seconds since the epoch.
@@ -185,7 +198,8 @@ mod tests {
         fs::write(&there, "one").unwrap();
         let definitions = [&there, &absent].map(|path| (path.clone(), Fingerprint::of(path).ok()));
         let config_now = Fingerprint::of(&config).unwrap();
-        let first = Files { config: config_now, definitions: definitions.into() };
+        let others = definitions.into();
+        let first = Files { others, ..Files::from(config_now) };
         assert_eq!(first.now(&config).unwrap(), None);
         age(&there);
         let (changed, aged) = look(&first, &config);

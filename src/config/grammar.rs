@@ -1,5 +1,6 @@
 //! Lines to directives and sections.
 
+use super::assemble::Assembled;
 use super::ast::{Ast, Directive, Place, RealServer, Section};
 use super::diagnostic::{Diagnostics, Found};
 use super::directive::{
@@ -24,11 +25,28 @@ use std::borrow::Cow;
 /// Reads a whole file. Whatever is wrong with a line is reported and the line left out; the tree
 /// holds the rest.
 pub fn parse(text: &str) -> (Ast<'_>, Diagnostics) {
+    parse_parts(text, &[])
+}
+
+/// Reads a configuration that has been put together.
+pub fn parse_assembled(assembled: &Assembled) -> (Ast<'_>, Diagnostics) {
+    let (mut ast, mut diagnostics) = parse_parts(&assembled.text, &assembled.breaks);
+    ast.origins = assembled.origins.clone();
+    diagnostics.append(assembled.diagnostics.clone());
+    (ast, diagnostics)
+}
+
+/// No section crosses a line of `breaks`.
+fn parse_parts<'t>(text: &'t str, breaks: &[usize]) -> (Ast<'t>, Diagnostics) {
     let mut parser =
         Parsing { text, ast: Ast::default(), diagnostics: Diagnostics::default(), section: None };
+    let mut breaks = breaks.iter().peekable();
     let mut last = 1;
     for (index, raw) in text.split_inclusive('\n').enumerate() {
         last = index + 1;
+        if breaks.next_if_eq(&&last).is_some() {
+            parser.end_section(last);
+        }
         parser.line(Line { number: last, raw });
     }
     parser.end_of_file(last);
@@ -50,7 +68,7 @@ struct OpenSection<'t> {
 }
 
 /// `NAME = VALUE`
-fn assignment(input: &str) -> IResult<&str, (&str, &str)> {
+pub(super) fn assignment(input: &str) -> IResult<&str, (&str, &str)> {
     let name = take_while1(|c: char| c.is_ascii_alphanumeric());
     separated_pair(delimited(space0, name, space0), (char('='), space0), rest).parse(input)
 }
@@ -60,12 +78,8 @@ impl<'t> Parsing<'t> {
     fn unended_line(&mut self, last: usize) {
         let start = self.text.rfind('\n').map_or(0, |at| at + 1);
         let content = self.text[start..].trim();
-        if !content.is_empty() && !content.starts_with('#') {
-            let place = self.place(Line { number: last, raw: content }, content);
-            let text = "the last line has no line end";
-            let hint = "a file that is not written to its end looks like this";
-            self.diagnostics.note(Found::After(last), &place, text, hint);
-        }
+        let place = self.place(Line { number: last, raw: content }, content);
+        note_unended(&mut self.diagnostics, content, &place);
     }
 
     fn line(&mut self, line: Line<'t>) {
@@ -134,6 +148,8 @@ impl<'t> Parsing<'t> {
                 self.unknown_global(line, name, "this directive belongs in a virtual section");
             }
             Kind::VirtualService => self.open_section(row, line, value),
+            // They have been followed.
+            Kind::Include | Kind::Template => {}
             _ => self.global_directive(row, line, value),
         }
     }
@@ -248,6 +264,9 @@ impl<'t> Parsing<'t> {
             self.diagnostics.error(Found::Line(line.number), &place, text);
             return;
         }
+        if row.kind == Kind::Use {
+            return;
+        }
         let value = without_comment(row, Position::Section, value);
         if row.kind == Kind::RealServer {
             return self.real_server(line, value);
@@ -347,6 +366,16 @@ impl<'t> Parsing<'t> {
         let start = self.text.offset(at);
         Place { line: line.number, span: start..start + at.len() }
     }
+}
+
+/// A file's last line, if it is without a line end and not a comment.
+pub(super) fn note_unended(diagnostics: &mut Diagnostics, line: &str, place: &Place) {
+    if line.is_empty() || line.starts_with('#') {
+        return;
+    }
+    let text = "the last line has no line end";
+    let hint = "a file that is not written to its end looks like this";
+    diagnostics.note(Found::After(place.line), place, text, hint);
 }
 
 /// The last one holds, unless it is repeatable; that no list is longer than the table keeps a file of repeated lines quick.

@@ -24,6 +24,17 @@ impl<'t> Line<'t> {
         let blanks = self.raw.bytes().take_while(|byte| matches!(byte, b' ' | b'\t'));
         blanks.map(|byte| if byte == b'\t' { INDENTATION } else { 1 }).sum()
     }
+
+    /// Whether it is blank or a comment.
+    pub(super) fn is_passed_over(self) -> bool {
+        let content = self.content().trim();
+        content.is_empty() || content.starts_with('#')
+    }
+
+    /// Whether it is a global line, which ends a section.
+    pub(super) fn is_global(self) -> bool {
+        self.indentation() == 0 && !self.is_passed_over()
+    }
 }
 
 /// Cuts a comment off.
@@ -35,7 +46,8 @@ pub(super) fn without_comment<'t>(row: &Row, position: Position, value: &'t str)
     if position == Position::Section && free_text {
         return value.split('#').next().unwrap_or(value);
     }
-    let is_text = free_text || matches!(row.kind, Kind::Quoted | Kind::QuotedOrBare);
+    let is_text =
+        free_text || matches!(row.kind, Kind::Quoted | Kind::QuotedOrBare | Kind::Include);
     let needs_blank = position == Position::Global && is_text;
     let mut in_quotes = false;
     let mut before = ' ';

@@ -10,6 +10,7 @@ pub fn manual_page() -> String {
     page.list("GLOBAL DIRECTIVES", GLOBAL, |row| row.scope == Scope::Global);
     page.list("DIRECTIVES OF BOTH KINDS", BOTH, |row| row.scope == Scope::Both);
     page.list("DIRECTIVES OF A VIRTUAL SERVICE", VIRTUAL, |row| row.scope == Scope::Virtual);
+    page.0.push_str(PARTS);
     page.0.push_str(HASHING);
     page.0.push_str(PATH);
     page.services();
@@ -131,6 +132,9 @@ fn argument(row: &Row) -> String {
         Kind::Scheduler => "name".to_owned(),
         Kind::SchedulerFlags => "flag,...".to_owned(),
         Kind::DottedQuad => "mask".to_owned(),
+        Kind::Include => "pattern".to_owned(),
+        Kind::Template => "name".to_owned(),
+        Kind::Use => "name,...".to_owned(),
         Kind::Withdrawn => "...".to_owned(),
     }
 }
@@ -189,6 +193,43 @@ looked up in
 (or
 .Ql - ,
 for standard input) shows what a file is understood as, and all that is wrong with it, without touching anything.
+"#;
+
+const PARTS: &str = r#".Sh SEVERAL FILES AND TEMPLATES
+A configuration of many virtual services can be one file for each, and what they share can stand in one place:
+.Bd -literal -offset indent
+checkinterval = 5
+include = /etc/ha.d/sites.d/*.cf
+
+template = web
+	service = http
+	request = "/health"
+	receive = "OK"
+.Ed
+.Pp
+and in
+.Pa /etc/ha.d/sites.d/shop.cf :
+.Bd -literal -offset indent
+virtual = 192.0.2.20:80
+	use = web
+	request = "/cart/health"
+	real = 10.0.1.11:80 gate
+	real = 10.0.1.12:80 gate
+.Ed
+.Pp
+.Ic include
+puts the lines of another file in its place.
+.Ic use
+puts the lines of a template behind the
+.Ic virtual
+line, before the section's own, so that these hold where both say something.
+Messages name the file and the line where a mistake stands, once also for a template that many sections use.
+The configuration is refused as a whole if one of its files is wrong or cannot be read.
+.Pp
+.Dl ldirectord \-\-check FILE \-\-expand
+.Pp
+prints the one file that means the same.
+Files may include others, eight deep, and templates use others.
 "#;
 
 const GLOBAL: &str = "These stand on a line of their own, from the first column.";

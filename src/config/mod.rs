@@ -1,19 +1,23 @@
 //! Text to syntax tree. Knows spelling, not meaning.
 
+mod assemble;
 mod ast;
 mod diagnostic;
 mod directive;
+mod disk;
 mod fingerprint;
 mod grammar;
 mod line;
 mod look_alike;
 mod manual;
+mod origins;
 mod real_server;
 mod source;
 mod suggestion;
 mod value;
 
 pub use crate::model::{LoadError, Loaded, Report, load, load_source};
+pub use assemble::{Assembled, Included, Library, assemble};
 pub use ast::{
     Ast, Directive, FallbackServer, Place, RealAddress, RealOptions, RealServer, Section, Value,
     VirtualAddress,
@@ -21,9 +25,11 @@ pub use ast::{
 pub(crate) use diagnostic::Found;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use directive::*;
+pub use disk::Disk;
 pub use fingerprint::{Files, Fingerprint, Stamp};
-pub use grammar::parse;
+pub use grammar::{parse, parse_assembled};
 pub(crate) use look_alike::look_alike;
 #[doc(hidden)]
 pub use manual::manual_page;
+pub use origins::Origins;
 pub use source::{SIZE_LIMIT, Source, SourceError};

@@ -188,6 +188,19 @@ pub(super) fn as_pattern(text: &str) -> Cow<'_, str> {
     replace_foreign(text, |text, byte| text.push_str(&format!("\\x{byte:02x}")))
 }
 
+/// The bytes that a text was read from.
+pub(super) fn encode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut utf8 = [0; 4];
+    for c in text.chars() {
+        match foreign_byte(c) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes()),
+        }
+    }
+    bytes
+}
+
 fn replace_foreign(text: &str, mut put: impl FnMut(&mut String, u8)) -> Cow<'_, str> {
     if !text.contains(|c| foreign_byte(c).is_some()) {
         return text.into();

@@ -87,7 +87,12 @@ pub(super) fn read<'t>(
         Kind::FallbackServer => context.fallback_server(text, fallback(text)),
         Kind::WeightedFallback => context.fallback_server(text, weighted_fallback(text)),
         Kind::Ignored => context.ignored(),
-        Kind::Withdrawn | Kind::VirtualService | Kind::RealServer => Err(context.refuse()),
+        Kind::Withdrawn
+        | Kind::VirtualService
+        | Kind::RealServer
+        | Kind::Include
+        | Kind::Template
+        | Kind::Use => Err(context.refuse()),
     }
 }
 

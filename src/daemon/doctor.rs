@@ -5,7 +5,7 @@ use super::control::ask;
 use super::pid_file::{self, Found};
 use super::request::Request;
 use crate::cli::{ExitStatus, Target};
-use crate::config::{self, Diagnostic, LoadError, Loaded, Report};
+use crate::config::{self, Diagnostic, LoadError, Loaded, Origins, Place, Report};
 use crate::doctor::{
     self, Daemon, Doubt, Examination, Finding, HostName, Severity, Surroundings,
     configuration_error, examine,
@@ -72,7 +72,7 @@ fn look(target: &Target, paths: &Paths) -> Examination {
         pid_file: paths.pid_file(&target.instance),
         runtime: paths.runtime.clone(),
         state: paths.state.clone(),
-        doubts: report.diagnostics.iter().map(doubt).collect(),
+        doubts: report.diagnostics.iter().map(|it| doubt(it, report.origins())).collect(),
         names: names(resolver, daemon.as_ref()),
         config: path,
         daemon,
@@ -97,14 +97,15 @@ fn first_error(report: &Report) -> String {
     let (first, more) = (errors.next(), errors.count());
     let path = report.path.display();
     let Some(first) = first else { return format!("{path} has errors.") };
-    let line = first.place.as_ref().map_or(String::new(), |it| format!(", line {}", it.line));
+    let line = |place: &Place| format!(", {}", report.origins().name(place.line));
+    let line = first.place.as_ref().map_or(String::new(), line);
     let more = if more == 0 { String::new() } else { format!(" ({more} more)") };
     format!("{path}{line}: {}{more}.", first.text)
 }
 
-fn doubt(diagnostic: &Diagnostic) -> Doubt {
+fn doubt(diagnostic: &Diagnostic, origins: &Origins) -> Doubt {
     Doubt {
-        line: diagnostic.place.as_ref().map(|place| place.line),
+        line: diagnostic.place.as_ref().map(|place| origins.name(place.line)),
         text: diagnostic.text.clone(),
         hint: diagnostic.hint.as_ref().map(ToString::to_string),
     }

@@ -3,7 +3,8 @@
 use super::{Paths, log_exit};
 use crate::cli::{ExitStatus, Mode, Target};
 use crate::config::{
-    self, EXECUTE, LOGFILE, LoadError, Loaded, SIZE_LIMIT, SUPERVISED, Source, Value, parse,
+    self, Disk, EXECUTE, LOGFILE, LoadError, Loaded, SIZE_LIMIT, SUPERVISED, Source, Value,
+    assemble, parse_assembled,
 };
 use crate::logging::{self, Output};
 use crate::model::{LogTarget, Model, Settings, SystemResolver};
@@ -93,8 +94,9 @@ fn accepted(loaded: Loaded) -> runtime::Configuration {
     runtime::Configuration { model, files: *report.files }
 }
 
-/// `--check`: tells what a configuration means, or what is wrong with it.
-pub(super) fn check(name: &OsStr, paths: &Paths) -> ExitStatus {
+/// `--check`: tells what a configuration means or, with `expand`, prints it as one file; or what is wrong
+/// with it.
+pub(super) fn check(name: &OsStr, expand: bool, paths: &Paths) -> ExitStatus {
     let result = match checked(name, paths) {
         Ok(result) => result,
         Err(message) => {
@@ -111,7 +113,11 @@ pub(super) fn check(name: &OsStr, paths: &Paths) -> ExitStatus {
                 let line = format!("Warning [{pid}]: there is no virtual service in this file");
                 let _ = writeln!(io::stderr(), "{line}");
             }
-            let _ = io::stdout().write_all(crate::model::describe(&loaded.model).as_bytes());
+            let text = match expand {
+                true => loaded.report.expanded(),
+                false => crate::model::describe(&loaded.model).into_bytes(),
+            };
+            let _ = io::stdout().write_all(&text);
             ExitStatus::Success
         }
         Err(error) => {
@@ -180,7 +186,8 @@ pub(super) fn hints(target: &Target, paths: &Paths) -> Hints {
 fn readable(path: &Path, last: Option<usize>) -> Settings {
     let mut settings = Settings::default();
     let Ok(source) = Source::read(path, SIZE_LIMIT) else { return settings };
-    let (ast, _) = parse(&source.text);
+    let assembled = assemble(path, source, &Disk { at_rest: false });
+    let (ast, _) = parse_assembled(&assembled);
     // Those that a later line has replaced come first, so that the last one holds.
     let directives = ast.replaced.iter().chain(&ast.globals).chain(&ast.executes);
     for directive in directives.filter(|it| last.is_none_or(|last| it.place.line <= last)) {

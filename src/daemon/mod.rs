@@ -41,10 +41,10 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// `--check`: reads a configuration and tells what it means, on standard output, or what is wrong with
-/// it, on standard error.
-pub fn check(config: &OsStr, paths: &Paths) -> ExitStatus {
-    load::check(config, paths)
+/// `--check`: reads a configuration and tells what it means or prints it as one file, on standard output, or
+/// what is wrong with it, on standard error.
+pub fn check(config: &OsStr, expand: bool, paths: &Paths) -> ExitStatus {
+    load::check(config, expand, paths)
 }
 
 /// The configuration of an instance, for a command that changes nothing: what is wrong with it is told on

@@ -144,8 +144,8 @@ pub struct Surroundings {
 /// A line of the configuration that is legal and probably not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
-    /// From 1; `None` if it is about no line.
-    pub line: Option<usize>,
+    /// As `line 5`; `None` if it is about no line.
+    pub line: Option<String>,
     /// What is odd.
     pub text: String,
     /// What to do about it.

@@ -70,7 +70,7 @@ impl Text {
     fn service(&mut self, service: &VirtualService) {
         self.0.push('\n');
         let (word, address) = (service.address.protocol_word(), service.address);
-        self.line(0, format_args!("{word} {address} (line {})", service.line));
+        self.line(0, format_args!("{word} {address} ({})", service.origin));
         self.scheduling(service);
         self.line(1, format_args!("{}", rhythm(service)));
         self.real_servers(service);

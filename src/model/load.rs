@@ -2,7 +2,10 @@
 
 use super::look_ups::build_side_by_side;
 use super::{Model, Resolver};
-use crate::config::{Diagnostics, Files, SIZE_LIMIT, Severity, Source, SourceError, parse};
+use crate::config::{
+    Assembled, Diagnostics, Disk, Files, Origins, SIZE_LIMIT, Severity, Source, SourceError,
+    assemble, parse_assembled,
+};
 use annotate_snippets::Renderer;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,7 +28,8 @@ pub struct Report {
     pub diagnostics: Diagnostics,
     /// It and those that it names, as they were read.
     pub files: Box<Files>,
-    text: String,
+    /// With all that it includes.
+    assembled: Box<Assembled>,
 }
 
 /// A configuration that was not accepted.
@@ -63,13 +67,16 @@ pub fn load_source(
     resolver: &dyn Resolver,
 ) -> Result<Loaded, LoadError> {
     let config = source.fingerprint();
-    let (ast, mut diagnostics) = parse(&source.text);
+    let assembled = Box::new(assemble(path, source, &Disk { at_rest: true }));
+    let (ast, mut diagnostics) = parse_assembled(&assembled);
     let (model, more, definitions) = build_side_by_side(&ast, resolver);
     diagnostics.append(more);
     drop(ast);
+    diagnostics.merge_same(&assembled.origins);
     let refused = diagnostics.has_errors();
-    let files = Box::new(Files { config, definitions });
-    let report = Report { path: path.to_owned(), diagnostics, files, text: source.text };
+    let mut files = Box::new(assembled.files(config));
+    files.others.extend(definitions);
+    let report = Report { path: path.to_owned(), diagnostics, files, assembled };
     match model {
         Some(model) if !refused => Ok(Loaded { model, report }),
         _ => Err(LoadError::Refused(report)),
@@ -82,9 +89,11 @@ impl Report {
     pub fn render(&self, pid: u32, renderer: &Renderer) -> String {
         let mut out = String::new();
         for diagnostic in self.diagnostics.iter() {
-            out.push_str(&diagnostic.one_line(pid, &self.path));
+            out.push_str(&diagnostic.one_line(pid, self.origins()));
             out.push('\n');
-            if let Some(snippet) = diagnostic.snippet(&self.path, &self.text, renderer) {
+            if let Some(snippet) =
+                diagnostic.snippet(self.origins(), &self.assembled.text, renderer)
+            {
                 out.push_str(&snippet);
                 out.push_str("\n\n");
             }
@@ -113,7 +122,17 @@ impl Report {
 
     fn of(&self, pid: u32, wanted: fn(Severity) -> bool) -> impl Iterator<Item = String> {
         let chosen = self.diagnostics.iter().filter(move |it| wanted(it.severity));
-        chosen.map(move |diagnostic| diagnostic.one_line(pid, &self.path))
+        chosen.map(move |diagnostic| diagnostic.one_line(pid, self.origins()))
+    }
+
+    /// Where the lines come from that its diagnostics name.
+    pub fn origins(&self) -> &Origins {
+        &self.assembled.origins
+    }
+
+    /// The configuration as one file; see [`Assembled::expanded`].
+    pub fn expanded(&self) -> Vec<u8> {
+        self.assembled.expanded()
     }
 
     fn left_out(&self, pid: u32) -> Option<String> {

@@ -52,8 +52,8 @@ impl SchedFlags {
 pub struct VirtualService {
     /// Its identity.
     pub address: ServiceAddress,
-    /// Line of its `virtual` or `virtual6` directive, from 1.
-    pub line: usize,
+    /// Where its section begins: `line 5`, or `line 5 of conf.d/web.cf`.
+    pub origin: String,
     /// `scheduler`; default `wrr`. Lower-case letters only; the kernel knows which exist.
     pub scheduler: String,
     /// `schedflags`.
@@ -101,7 +101,7 @@ impl VirtualService {
     pub fn new(address: ServiceAddress) -> Self {
         Self {
             address,
-            line: 0,
+            origin: String::new(),
             scheduler: "wrr".to_owned(),
             sched_flags: SchedFlags::default(),
             persistence: None,

@@ -436,7 +436,7 @@ impl Owner {
         let kept = new.iter().filter_map(|service| Some((service, *old.get(&service.address)?)));
         // Where in the file a service stands changes nothing.
         let same = |new: &VirtualService, old: &VirtualService| {
-            VirtualService { line: new.line, ..old.clone() } == *new
+            VirtualService { origin: new.origin.clone(), ..old.clone() } == *new
         };
         let (mut stays, mut changed) = (0, 0);
         for (new, old) in kept {

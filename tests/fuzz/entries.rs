@@ -10,6 +10,7 @@ use ldirectord::model::{CertificateCheck, Exchange, Pattern, Service, Step};
 use ldirectord::prober::Run;
 use ldirectord::prober::belief::{Heard, Ledger};
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A target's name and its function.
@@ -103,7 +104,21 @@ pub fn ftp(said: &[u8]) {
 /// A configuration is read from a file, not from a server; it is as little to be trusted.
 pub fn config(text: &[u8]) {
     let source = config::Source::from_bytes(text.to_vec());
-    let _ = config::parse(&source.text);
+    let assembled = config::assemble(Path::new("/a.cf"), source, &Mirrors(text));
+    let _ = config::parse_assembled(&assembled);
+}
+
+/// Every file that is included is the configuration itself.
+struct Mirrors<'t>(&'t [u8]);
+
+impl config::Library for Mirrors<'_> {
+    fn read(&self, _: &Path) -> Result<config::Source, config::SourceError> {
+        Ok(config::Source::from_bytes(self.0.to_vec()))
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        Ok(vec![pattern.into(), "/b.cf".into()])
+    }
 }
 
 /// What the director hears from a prober that was overrun.

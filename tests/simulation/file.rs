@@ -238,7 +238,7 @@ pub(crate) fn first(size: Size, r: &mut Random) -> Model {
 
 fn number_lines(model: &mut Model) {
     for (index, service) in model.services.iter_mut().enumerate() {
-        service.line = 10 * (index + 1);
+        service.origin = format!("line {}", 10 * (index + 1));
     }
 }
 

@@ -597,7 +597,7 @@ impl Watched {
 /// Where in the file a service stands changes nothing.
 fn without_lines(model: &Model) -> Model {
     let mut model = model.clone();
-    model.services.iter_mut().for_each(|service| service.line = 0);
+    model.services.iter_mut().for_each(|service| service.origin.clear());
     model
 }
 

@@ -102,7 +102,7 @@ pub(super) fn weights_apart(_: &Facts, model: &Model) -> Vec<Symptom> {
 pub(super) fn configuration_warning(facts: &Facts, _: &Model) -> Vec<Symptom> {
     let config = facts.surroundings.config.display();
     let symptom = |doubt: &Doubt| {
-        let place = doubt.line.map_or(String::new(), |line| format!(", line {line}"));
+        let place = doubt.line.as_ref().map_or(String::new(), |line| format!(", {line}"));
         let hint = doubt.hint.as_deref().unwrap_or("look at the line");
         Symptom::new(
             format!("{config}{place}: {}.", doubt.text),

@@ -165,7 +165,8 @@ impl<'a, 't> Builder<'_, '_> {
         for (fallback, Directive { place, row, .. }) in fallbacks {
             let listed = fallback.listed(address);
             if let Some(before) = lines.insert(listed, place.line) {
-                let text = format!("{listed} is a fallback server already, at line {before}");
+                let before = self.origins.name(before);
+                let text = format!("{listed} is a fallback server already, at {before}");
                 let hint = "the kernel lists it once, as the later line says";
                 self.diagnostics.note(found, place, text, hint);
             }

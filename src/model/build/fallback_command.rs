@@ -44,9 +44,10 @@ impl Builder<'_, '_> {
         let has_command = lookup.text(&FALLBACKCOMMAND).is_some();
         if has_command && minimum.servers(real_servers) > real_servers.max(1) {
             let text = format!(
-                "{} is larger than the number of real servers of the virtual service at line {} \
+                "{} is larger than the number of real servers of the virtual service at {} \
                  ({real_servers})",
-                FALLBACKMINIMUM.name, section.place.line
+                FALLBACKMINIMUM.name,
+                self.origins.name(section.place.line)
             );
             self.diagnostics
                 .error(Found::After(section.end), &directive.place, text)

@@ -14,7 +14,7 @@ mod service;
 mod settings;
 
 use super::{Dialogue, Family, Model, Resolver, ServiceAddress};
-use crate::config::{Ast, Diagnostics, Section, VIRTUAL6};
+use crate::config::{Ast, Diagnostics, Origins, Section, VIRTUAL6};
 use lookup::Lookup;
 use names::Names;
 use std::collections::{HashMap, HashSet};
@@ -37,6 +37,7 @@ pub fn build(ast: &Ast<'_>, resolver: &dyn Resolver) -> (Option<Model>, Diagnost
         real_servers: 0,
         definitions: HashMap::new(),
         marks: HashMap::new(),
+        origins: &ast.origins,
     };
     let global = Lookup { own: &[], global: &ast.globals };
     builder.check_files(ast);
@@ -61,6 +62,7 @@ struct Builder<'n, 'r> {
     definitions: HashMap<String, (String, Dialogue)>,
     /// Firewall marks of checks, and the path that each is for.
     marks: HashMap<u32, String>,
+    origins: &'n Origins,
 }
 
 fn family(section: &Section<'_>) -> Family {

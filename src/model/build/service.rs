@@ -78,7 +78,7 @@ impl Builder<'_, '_> {
         let yes = |row, default| lookup.yes(row).unwrap_or(default);
         let service = VirtualService {
             address,
-            line: section.place.line,
+            origin: self.origins.name(section.place.line),
             scheduler: lookup.text(&SCHEDULER).unwrap_or(SCHEDULER.default).to_owned(),
             sched_flags: self.sched_flags(section, lookup),
             persistence: self.persistence(section, lookup),
@@ -193,7 +193,8 @@ impl Builder<'_, '_> {
                 known = known.or((first != line.place.line).then_some((listed(host), first)));
             }
             if let Some((server, first)) = known {
-                let text = format!("{server} is in this section already, at line {first}");
+                let text =
+                    format!("{server} is in this section already, at {}", self.origins.name(first));
                 let hint = "the kernel lists it once";
                 self.diagnostics.note(section.found(), &line.place, text, hint);
             }

@@ -189,7 +189,7 @@ fn the_log_says_what_a_reload_really_changes() {
         ..Model::default()
     };
     let changed = VirtualService { scheduler: "rr".to_owned(), ..first.clone() };
-    let moved = VirtualService { line: 99, ..first.clone() };
+    let moved = VirtualService { origin: "line 99".to_owned(), ..first.clone() };
     for (before, after, line) in [
         (of(&[&first]), of(&[&first]), "0 of 1 services changed, 0 added, 0 removed"),
         (of(&[&first]), of(&[&moved]), "0 of 1 services changed, 0 added, 0 removed"),

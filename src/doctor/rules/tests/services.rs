@@ -163,7 +163,7 @@ fn name_changed() {
 
 #[test]
 fn configuration_warning() {
-    let doubt = Doubt { line: Some(7), text: "odd".to_owned(), hint: None };
+    let doubt = Doubt { line: Some("line 7".to_owned()), text: "odd".to_owned(), hint: None };
     let finding = finds("configuration-warning", SOUND, NOBODY, |it| {
         it.surroundings.doubts = vec![doubt.clone()];
     });

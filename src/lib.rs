@@ -56,6 +56,7 @@ pub mod hook;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+mod pem;
 mod private_file;
 pub mod probe;
 pub mod prober;

@@ -6,7 +6,7 @@
 
 mod support;
 
-use ldirectord::model::{CertificateCheck, Service};
+use ldirectord::model::{CertificateCheck, ClientCertificate, Resolver, Service, SystemResolver};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
@@ -188,6 +188,59 @@ fn each_failure_names_the_step_that_failed() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_server_that_asks_who_we_are_is_shown_the_client_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let trusted = certificates(directory.path());
+    let demands = kind("demands", "rsa", "-Verify 2 -verify_return_error -CAfile trusted.pem", "");
+    let (_daemon, address) = start(&demands, directory.path());
+    let file = |name: &str| directory.path().join(name);
+    let verdict = |client: Option<(&str, &str)>| {
+        let mut https = exchange(Service::Https).receive("Cipher");
+        https.ca_file = Some(trusted.clone());
+        https.client = client.map(|(certificate, key)| ClientCertificate {
+            certificate: file(certificate),
+            key: file(key),
+        });
+        words(&negotiate(https, address))
+    };
+    assert!(verdict(None).contains("certificate required"), "{}", verdict(None));
+    assert_eq!(verdict(Some(("p256.pem", "p256.key"))), "up: 200 ok");
+    // With the issuers between it and a trusted one.
+    let chain = ["leaf.pem", "middle.pem"].map(|name| std::fs::read(file(name)).unwrap());
+    std::fs::write(file("chain.pem"), chain.concat()).unwrap();
+    assert_eq!(verdict(Some(("chain.pem", "leaf.key"))), "up: 200 ok");
+    let unknown = verdict(Some(("own.pem", "own.key")));
+    assert!(!unknown.starts_with("up"), "{unknown}");
+
+    let key = PKey::private_key_from_pem(&std::fs::read(file("p256.key")).unwrap()).unwrap();
+    let cipher = openssl::symm::Cipher::aes_128_cbc();
+    let encrypted = key.private_key_to_pem_pkcs8_passphrase(cipher, b"secret").unwrap();
+    std::fs::write(file("encrypted.key"), encrypted).unwrap();
+    std::fs::write(
+        file("both.pem"),
+        [std::fs::read(file("p256.pem")).unwrap(), std::fs::read(file("p256.key")).unwrap()]
+            .concat(),
+    )
+    .unwrap();
+    assert_eq!(verdict(Some(("both.pem", "both.pem"))), "up: 200 ok");
+    let resolver = SystemResolver::new();
+    let pair = |certificate, key| {
+        resolver.key_pair(&file(certificate), &file(key)).map_err(|error| error.to_string())
+    };
+    assert_eq!(pair("both.pem", "both.pem"), Ok(()));
+    for (certificate, key, cause) in [
+        ("p256.pem", "p521.key", "p521.key: not the key of the certificate"),
+        ("p256.pem", "encrypted.key", "encrypted.key: the key is encrypted"),
+        ("p256.pem", "p256.pem", "p256.pem: no private key in it"),
+        ("p256.key", "p256.key", "p256.key: no certificate in it"),
+        ("none.pem", "p256.key", "none.pem: no such file"),
+    ] {
+        let error = pair(certificate, key).unwrap_err();
+        assert!(error.ends_with(cause), "{error}");
+    }
 }
 
 #[test]

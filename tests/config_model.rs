@@ -6,8 +6,8 @@ use ldirectord::config::{Severity, Source, load_source};
 use ldirectord::model::{
     CertificateCheck, CheckMethod, CheckSource, Exchange, Fallback, FallbackMinimum,
     ForwardingMethod, HttpMethod, HttpOptions, LoadError, LogTarget, MARKS, MemoryResolver, Model,
-    Netmask, RealServer, Service, ServiceAddress, StatusSet, SystemResolver, Thresholds, Transport,
-    VirtualService,
+    Netmask, RealServer, Service, ServiceAddress, StatusSet, SystemResolver, Thresholds, Tls,
+    Transport, VirtualService,
 };
 use std::net::IpAddr;
 use std::path::Path;
@@ -459,6 +459,36 @@ fn additions_are_refused_where_they_make_no_sense() {
             "virtual=10.0.0.1:25\n\tcheckcertificate=no\n\treal=10.0.0.2 gate\n",
             "checkcertificate makes no sense for service=smtp",
         ),
+        ("checktls=maybe\n", "checktls must be no, yes or starttls"),
+        (
+            "virtual=10.0.0.1:80\n\tchecktls=yes\n\treal=10.0.0.2 gate\n",
+            "checktls yes makes no sense for service=http",
+        ),
+        (
+            "virtual=10.0.0.1:993\n\tservice=imaps\n\tchecktls=no\n\treal=10.0.0.2 gate\n",
+            "checktls no makes no sense for service=imaps",
+        ),
+        (
+            "virtual=10.0.0.1:3306\n\tservice=mysql\n\tchecktls=yes\n\treal=10.0.0.2 gate\n",
+            "checktls yes makes no sense for service=mysql",
+        ),
+        (
+            "virtual=10.0.0.1:53\n\tservice=dns\n\tprotocol=udp\n\tchecktls=yes\n\treal=10.0.0.2 gate\n",
+            "checktls yes makes no sense for protocol=udp",
+        ),
+        (
+            "virtual=10.0.0.1:25\n\tchecktype=connect\n\tchecktls=yes\n\treal=10.0.0.2 gate\n",
+            "checktls yes makes no sense for checktype=connect",
+        ),
+        (
+            "virtual=10.0.0.1:443\n\tservice=https\n\tcheckkey=/key.pem\n\treal=10.0.0.2 gate\n",
+            "checkkey makes no sense without checkcert",
+        ),
+        (
+            "virtual=10.0.0.1:443\n\tservice=https\n\tcheckcert=/no.pem\n\treal=10.0.0.2 gate\n",
+            "invalid client certificate: no such file",
+        ),
+        ("checkcertdays=0\n", "checkcertdays must be a number of days"),
         (
             "virtual=10.0.0.1:443\n\tcheckcafile=/nowhere\n\treal=10.0.0.2 gate\n",
             "invalid certificate file: /nowhere: no such file",
@@ -473,6 +503,30 @@ fn additions_are_refused_where_they_make_no_sense() {
         ),
     ] {
         assert_eq!(first_error(text), error, "{text}");
+    }
+}
+
+#[test]
+fn tls_of_a_check() {
+    let checked = |more: &str, service: &str| {
+        let text =
+            format!("{more}virtual=10.0.0.1:9\n\tservice={service}\n\treal=10.0.0.2:9 gate\n");
+        match &model(&text).services[0].real_servers[0].check.method {
+            CheckMethod::Negotiate(exchange) => exchange.tls,
+            other => panic!("{other:?}"),
+        }
+    };
+    // A global one is for whom it may concern.
+    for (service, without, starttls, yes) in [
+        ("smtp", Tls::No, Tls::Start, Tls::Yes),
+        ("pgsql", Tls::No, Tls::Start, Tls::No),
+        ("simpletcp", Tls::No, Tls::No, Tls::Yes),
+        ("https", Tls::Yes, Tls::Yes, Tls::Yes),
+        ("http", Tls::No, Tls::No, Tls::No),
+    ] {
+        assert_eq!(checked("", service), without, "{service}");
+        assert_eq!(checked("checktls=starttls\n", service), starttls, "{service}");
+        assert_eq!(checked("checktls=yes\n", service), yes, "{service}");
     }
 }
 

@@ -27,7 +27,7 @@ fn every_service_is_there_with_its_port_and_its_directives() {
             [] => "none".to_owned(),
             directives => format!(".Ic {}", directives.join(" , ")),
         };
-        let line = format!("\n.It directives\n{directives}\n");
+        let line = format!("\n.It directives\n{directives}\n.It TLS\n{}\n", row.tls);
         assert!(part.contains(&line), "{}: {directives}", row.word);
     }
     let parts = PAGE.lines().filter(|line| line.starts_with(".Ss ")).count();

@@ -8,7 +8,7 @@ mod sandbox;
 
 use ldirectord::check::CheckOutcome;
 use ldirectord::director::{CheckId, Checked};
-use ldirectord::model::{CheckMethod, CheckPlan, Script, Service, Step};
+use ldirectord::model::{CheckMethod, CheckPlan, ClientCertificate, Script, Service, Step};
 use ldirectord::prober::seam::{Inbox, Order, Rights, TO_DIRECTOR, TO_PROBER, Walls, Word, put};
 use ldirectord::prober::{Prober, ProberOptions, Report, Run};
 use sandbox::Sandbox;
@@ -362,6 +362,29 @@ fn a_check_file_that_only_root_may_read_is_passed_on_and_read_again_when_it_chan
     wait_for_verdict(&mut kept, &gone);
 }
 
+#[test]
+fn a_client_key_that_only_root_may_read_is_passed_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (authority, server) = chain("right");
+    let target = serve_https(&server);
+    let file = |name: &str| directory.path().join(name);
+    server.write(&file("our.pem"), &file("our.key"));
+    fs::write(file("ca.pem"), authority.certificate.to_pem().unwrap()).unwrap();
+    for name in ["our.pem", "our.key", "ca.pem"] {
+        fs::set_permissions(file(name), PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let mut https = exchange(Service::Https);
+    https.ca_file = Some(file("ca.pem"));
+    https.client = Some(ClientCertificate { certificate: file("our.pem"), key: file("our.key") });
+    let check = plan(CheckMethod::Negotiate(Arc::new(https)), target, Duration::from_secs(20));
+    let mut kept = Kept::start(options(PROGRAM), vec![check]);
+    assert_eq!(kept.verdicts(), ["up: 200 OK"]);
+    fs::remove_file(file("our.key")).unwrap();
+    let key = file("our.key");
+    let gone = format!("checkkey {}: No such file or directory (os error 2)", key.display());
+    wait_for_verdict(&mut kept, &gone);
+}
+
 fn serve_https(identity: &Identity) -> SocketAddr {
     let (acceptor, listener) = (identity.acceptor(), TcpListener::bind("127.0.0.1:0").unwrap());
     let target = listener.local_addr().unwrap();
@@ -409,9 +432,9 @@ fn hostile_probers_are_ended_and_change_nothing() {
     for (script, reason) in [
         ("printf '\\377\\377\\377\\177' >&0; sleep 1000", "a message of 2147483647 bytes"),
         ("printf '\\003\\000\\000\\000abc' >&0; sleep 1000", "no message"),
-        // An outcome: check 99, step 0, run 1, up without a word, no time.
+        // An outcome: check 99, step 0, run 1, up without a word or a certificate, no time.
         (
-            "printf '\\010\\000\\000\\000\\001\\001\\143\\000\\001\\000\\000\\000' >&0; sleep 1000",
+            "printf '\\011\\000\\000\\000\\001\\001\\143\\000\\001\\000\\000\\000\\000' >&0; sleep 1000",
             "run 1 of check 99, which nobody asked",
         ),
         // A sign of life that nobody asked for, with number 77.

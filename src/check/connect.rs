@@ -1,16 +1,17 @@
 //! What a check talks over: the dialer's connection, TLS on top of it, or a UDP socket.
 
+use super::line::Lines;
 use super::tls::{self, TlsStream};
 use super::transcript::{self, Seen};
 use super::{Deadline, Failure, TimedStream};
-use crate::model::{CheckSource, Exchange, Way};
+use crate::model::{CheckSource, Exchange, Tls, Way};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::LazyLock;
@@ -57,8 +58,47 @@ impl Probe<'_> {
     /// # Errors
     /// As [`tcp`] and [`tls::connect`].
     pub(super) fn tls(&mut self) -> Result<TlsStream, Failure> {
+        let stream = self.tcp()?;
+        self.upgrade(stream)
+    }
+
+    /// The connection that `checktls` asks for, but for `starttls`: for protocols whose first word is the
+    /// same on both.
+    ///
+    /// # Errors
+    /// As [`Probe::tcp`] and [`Probe::tls`].
+    pub(super) fn stream(&mut self) -> Result<Stream, Failure> {
+        match self.exchange.tls {
+            Tls::No | Tls::Start => Ok(Stream::Plain(self.tcp()?)),
+            Tls::Yes => Ok(Stream::Tls(Box::new(self.tls()?))),
+        }
+    }
+
+    /// A connection that has come to TLS by a command of the protocol: `ask` reads the greeting and gives
+    /// the command. What it returns is returned with the connection.
+    ///
+    /// # Errors
+    /// As [`Probe::tls`], and what `ask` says.
+    pub(super) fn start_tls<T>(
+        &mut self,
+        ask: impl FnOnce(&mut Lines<TimedStream>) -> Result<T, Failure>,
+    ) -> Result<(TlsStream, T), Failure> {
+        let mut lines = Lines::new(self.tcp()?);
+        let answer = ask(&mut lines)?;
+        // What came before the handshake would be taken for something said behind it.
+        let stream = lines
+            .into_stream()
+            .ok_or_else(|| Failure::Tls("the server speaks on before TLS begins".to_owned()))?;
+        Ok((self.upgrade(stream)?, answer))
+    }
+
+    /// TLS on a connection that is agreed to go on with it.
+    ///
+    /// # Errors
+    /// As [`tls::connect`].
+    pub(super) fn upgrade(&self, stream: TimedStream) -> Result<TlsStream, Failure> {
         let name = tls::server_name(self.exchange, self.target.ip());
-        tls::connect(self.tcp()?, self.exchange, &name)
+        tls::connect(stream, self.exchange, &name)
     }
 
     /// A UDP socket that speaks with the target only.
@@ -74,6 +114,38 @@ impl Probe<'_> {
         transcript::tell(|| Seen::Udp(self.target));
         socket.connect(self.target).map_err(Failure::not_connected)?;
         Ok(socket)
+    }
+}
+
+/// A connection with or without TLS.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TimedStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(buffer),
+            Self::Tls(stream) => stream.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
     }
 }
 

@@ -191,7 +191,7 @@ pub fn search_domains(text: &str) -> Vec<String> {
 /// The answer to a query; over TCP if it does not fit into a datagram (RFC 7766 section 5).
 fn answer(probe: &mut Probe<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
     if probe.exchange.transport == Transport::Tcp {
-        return answer_over(probe.tcp()?, query);
+        return answer_over(probe.stream()?, query);
     }
     let udp = probe.udp()?;
     let answer = ask(&udp, probe.deadline, &query.message, |bytes| {

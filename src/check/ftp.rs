@@ -2,13 +2,16 @@
 //!
 //! Up when the login is accepted and, if `receive` is given, the file `request` matches it. The file
 //! comes over a passive connection, and always from the server itself, whatever address it names.
+//!
+//! With `checktls`, both connections are TLS (RFC 4217). The one of the file does not resume the session of the
+//! other: a server that demands it (vsftpd's `require_ssl_reuse`) gives no file.
 
-use super::connect::Probe;
+use super::Failure;
+use super::connect::{Probe, Stream};
 use super::line::{Lines, Reply};
 use super::transcript::{search, secret};
-use super::{Failure, TimedStream};
-use crate::model::Exchange;
-use std::io::Read;
+use crate::model::{Exchange, Tls};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 /// Bytes of the file that are matched; of a longer one its beginning.
@@ -19,7 +22,17 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 /// # Errors
 /// Why the server is down.
 pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
-    let mut control = Control { lines: Lines::new(probe.tcp()?), server: probe.target };
+    let mut control = match probe.exchange.tls {
+        Tls::Start => {
+            let (stream, ()) = probe.start_tls(start_tls)?;
+            Control { lines: Lines::new(Stream::Tls(Box::new(stream))), server: probe.target }
+        }
+        Tls::No | Tls::Yes => {
+            let mut lines = Lines::new(probe.stream()?);
+            read_greeting(&mut lines)?;
+            Control { lines, server: probe.target }
+        }
+    };
     control.log_in(probe.exchange)?;
     if let Some(pattern) = &probe.exchange.receive {
         let file = control.fetch(&probe.exchange.request, &probe)?;
@@ -37,7 +50,7 @@ pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
 
 /// The control connection.
 struct Control {
-    lines: Lines<TimedStream>,
+    lines: Lines<Stream>,
     server: SocketAddr,
 }
 
@@ -47,16 +60,8 @@ impl Control {
         self.lines.read_reply()
     }
 
-    /// Greeting, USER and, if asked for, PASS (RFC 959 section 5.4).
+    /// USER and, if asked for, PASS (RFC 959 section 5.4).
     fn log_in(&mut self, exchange: &Exchange) -> Result<(), Failure> {
-        let mut greeting = self.lines.read_reply()?;
-        while greeting.code / 100 == 1 {
-            // 120: ready in a few minutes; 220 follows.
-            greeting = self.lines.read_reply()?;
-        }
-        if !greeting.is_success() {
-            return Err(greeting.rejected());
-        }
         let mut reply = self.command(&format!("USER {}", exchange.login))?;
         if reply.code == 331 {
             reply = self.command(&format!("PASS {}", secret(exchange.passwd.as_str())))?;
@@ -66,6 +71,12 @@ impl Control {
 
     /// The beginning of a file; the leading slash is part of its name.
     fn fetch(&mut self, path: &str, probe: &Probe<'_>) -> Result<Vec<u8>, Failure> {
+        let over_tls = probe.exchange.tls != Tls::No;
+        if over_tls {
+            // RFC 4217, section 9: the file is as private as the login.
+            expect_success(self.command("PBSZ 0")?)?;
+            expect_success(self.command("PROT P")?)?;
+        }
         expect_success(self.command("TYPE I")?)?;
         let port = self.passive_port()?;
         let data = probe.another(SocketAddr::new(self.server.ip(), port))?;
@@ -73,6 +84,10 @@ impl Control {
         if !matches!(reply.code / 100, 1 | 2) {
             return Err(reply.rejected());
         }
+        let data = match over_tls {
+            true => Stream::Tls(Box::new(probe.upgrade(data)?)),
+            false => Stream::Plain(data),
+        };
         let mut file = Vec::new();
         data.take(FILE_LIMIT).read_to_end(&mut file)?;
         // The end of the transfer, unless RETR has already told it.
@@ -95,6 +110,23 @@ impl Control {
         let reply = expect_success(self.command("EPSV")?)?;
         epsv_port(&reply.text).ok_or_else(no_port)
     }
+}
+
+fn read_greeting<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
+    let mut greeting = lines.read_reply()?;
+    while greeting.code / 100 == 1 {
+        // 120: ready in a few minutes; 220 follows.
+        greeting = lines.read_reply()?;
+    }
+    expect_success(greeting).map(drop)
+}
+
+/// RFC 4217, section 4.
+fn start_tls<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
+    read_greeting(lines)?;
+    lines.send("AUTH TLS\r\n")?;
+    let reply = lines.read_reply()?;
+    if reply.code == 234 { Ok(()) } else { Err(Failure::no_tls(reply)) }
 }
 
 fn expect_success(reply: Reply) -> Result<Reply, Failure> {

@@ -1,10 +1,11 @@
 //! What a TLS handshake showed, for whoever listens to a check: version, cipher, certificates, and
 //! which of them is not trusted and why.
 
+use super::expiry::seconds_since_1970;
 use super::transcript::{self, Certificate, Handshake, Seen};
 use crate::logging::cut;
 use crate::model::CertificateCheck;
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::asn1::Asn1TimeRef;
 use openssl::nid::Nid;
 use openssl::ssl::{NameType, SslRef, SslVerifyMode};
 use openssl::x509::{X509NameRef, X509Ref, X509StoreContextRef};
@@ -123,6 +124,5 @@ fn words(name: &X509NameRef) -> String {
 
 /// Seconds since 1970; 0 for what is no time.
 fn unix(time: &Asn1TimeRef) -> i64 {
-    let since = Asn1Time::from_unix(0).and_then(|epoch| epoch.diff(time));
-    since.map_or(0, |since| i64::from(since.days) * 86_400 + i64::from(since.secs))
+    seconds_since_1970(time).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use super::Failure;
 use super::connect::Probe;
 use super::line::Lines;
 use super::transcript::secret;
-use crate::model::{Exchange, Service};
+use crate::model::{Exchange, Tls};
 use std::io::{Read, Write};
 
 /// Connects, for imaps with TLS, and speaks IMAP.
@@ -14,27 +14,67 @@ use std::io::{Read, Write};
 /// # Errors
 /// Why the server is down.
 pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
-    match probe.exchange.service {
-        Service::Imaps => talk(probe.tls()?, probe.exchange),
-        _ => talk(probe.tcp()?, probe.exchange),
+    if probe.exchange.tls == Tls::Start {
+        let (stream, ()) = probe.start_tls(start_tls)?;
+        return log_in_and_out(&mut Lines::new(stream), probe.exchange);
     }
+    talk(probe.stream()?, probe.exchange)
 }
 
 pub(super) fn talk<S: Read + Write>(stream: S, exchange: &Exchange) -> Result<(), Failure> {
     let mut lines = Lines::new(stream);
-    let greeting = lines.read_line()?;
-    match untagged(greeting) {
-        Some(("OK", _)) if exchange.login.is_empty() => {}
-        Some(("OK", _)) => log_in(&mut lines, &exchange.login, &exchange.passwd)?,
+    match read_greeting(&mut lines)? {
+        Greeting::Ok => log_in_and_out(&mut lines, exchange),
         // The connection itself is trusted: there is no login to do (RFC 3501 section 7.1.4).
-        Some(("PREAUTH", _)) => {}
-        Some(("BYE", words)) => return Err(Failure::Rejected(words)),
-        _ => return Err(Failure::Protocol("the greeting is neither OK nor PREAUTH".into())),
+        Greeting::PreAuth => {
+            log_out(&mut lines, exchange);
+            Ok(())
+        }
     }
-    // A courtesy; what is answered changes nothing.
-    let tag = if exchange.login.is_empty() { "0" } else { "1" };
-    let _ = lines.send(format!("{tag} LOGOUT\r\n")).and_then(|()| completion(&mut lines, tag));
+}
+
+/// RFC 9051, section 6.2.1.
+fn start_tls<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
+    match read_greeting(lines)? {
+        Greeting::Ok => {}
+        Greeting::PreAuth => return Err(Failure::no_tls("PREAUTH leaves no place for it")),
+    }
+    lines.send("0 STARTTLS\r\n")?;
+    match completion(lines, "0")? {
+        Completion { word: Word::Ok, .. } => Ok(()),
+        Completion { words, .. } => Err(Failure::no_tls(words)),
+    }
+}
+
+enum Greeting {
+    Ok,
+    PreAuth,
+}
+
+fn read_greeting<S: Read + Write>(lines: &mut Lines<S>) -> Result<Greeting, Failure> {
+    match untagged(lines.read_line()?) {
+        Some(("OK", _)) => Ok(Greeting::Ok),
+        Some(("PREAUTH", _)) => Ok(Greeting::PreAuth),
+        Some(("BYE", words)) => Err(Failure::Rejected(words)),
+        _ => Err(Failure::Protocol("the greeting is neither OK nor PREAUTH".into())),
+    }
+}
+
+fn log_in_and_out<S: Read + Write>(
+    lines: &mut Lines<S>,
+    exchange: &Exchange,
+) -> Result<(), Failure> {
+    if !exchange.login.is_empty() {
+        log_in(lines, &exchange.login, &exchange.passwd)?;
+    }
+    log_out(lines, exchange);
     Ok(())
+}
+
+/// A courtesy; what is answered changes nothing.
+fn log_out<S: Read + Write>(lines: &mut Lines<S>, exchange: &Exchange) {
+    let tag = if exchange.login.is_empty() { "0" } else { "1" };
+    let _ = lines.send(format!("{tag} LOGOUT\r\n")).and_then(|()| completion(lines, tag));
 }
 
 fn log_in<S: Read + Write>(
@@ -155,6 +195,7 @@ mod tests {
     use super::super::script::{Script, verdict};
     use super::super::tests::exchange;
     use super::*;
+    use crate::model::Service;
 
     fn with_login(login: &str, passwd: &str) -> Exchange {
         Exchange { login: login.into(), passwd: passwd.into(), ..exchange(Service::Imap) }

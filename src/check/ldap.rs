@@ -7,7 +7,7 @@
 use super::connect::Probe;
 use super::transcript::{search, secret};
 use super::{CheckOutcome, Failure};
-use crate::model::{Exchange, Service};
+use crate::model::{Exchange, Tls};
 use bytes::BytesMut;
 use lber::common::TagClass;
 use lber::structure::{PL, StructureTag};
@@ -19,15 +19,20 @@ const MESSAGE_LIMIT: usize = 64 * 1024;
 /// RFC 4511 section 4.1.1 lets the client choose the numbers.
 const BIND_ID: u8 = 1;
 const SEARCH_ID: u8 = 2;
+const START_TLS_ID: u8 = 4;
 
 /// Connects, for ldaps with TLS, and speaks LDAP.
 ///
 /// # Errors
 /// Why the server is down.
 pub(super) fn check(mut probe: Probe<'_>) -> Result<CheckOutcome, Failure> {
-    match probe.exchange.service {
-        Service::Ldaps => talk(probe.tls()?, probe.exchange)?,
-        _ => talk(probe.tcp()?, probe.exchange)?,
+    match probe.exchange.tls {
+        Tls::Start => {
+            let mut stream = probe.tcp()?;
+            start_tls(&mut stream)?;
+            talk(probe.upgrade(stream)?, probe.exchange)?;
+        }
+        Tls::No | Tls::Yes => talk(probe.stream()?, probe.exchange)?,
     }
     // compat: the original's word in the monitorfile (spec 4.4)
     Ok(CheckOutcome::up_with("Success"))
@@ -56,6 +61,20 @@ pub(super) fn talk<S: Read + Write>(mut stream: S, exchange: &Exchange) -> Resul
     }
 }
 
+/// RFC 4511, section 4.14.
+const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
+
+fn start_tls<S: Read + Write>(stream: &mut S) -> Result<(), Failure> {
+    let name = primitive(TagClass::Context, 0, START_TLS.as_bytes());
+    stream.write_all(&message(START_TLS_ID, constructed(TagClass::Application, 23, vec![name])))?;
+    // Exactly one message is read: what follows is TLS.
+    match read_answer(stream, START_TLS_ID)? {
+        Answer::Extended(outcome) if outcome.code == 0 => Ok(()),
+        Answer::Extended(outcome) => Err(Failure::no_tls(outcome)),
+        _ => Err(Failure::Protocol("no answer to StartTLS".into())),
+    }
+}
+
 /// The name of the only entry found.
 fn single_entry<S: Read>(stream: &mut S) -> Result<Vec<u8>, Failure> {
     let mut found: Option<Vec<u8>> = None;
@@ -70,7 +89,7 @@ fn single_entry<S: Read>(stream: &mut S) -> Result<Vec<u8>, Failure> {
                     _ => Failure::Rejected(outcome.to_string()),
                 });
             }
-            Answer::Bound(_) => {
+            Answer::Bound(_) | Answer::Extended(_) => {
                 return Err(Failure::Protocol("no answer to the search".into()));
             }
         }
@@ -138,7 +157,7 @@ fn read_answer<S: Read>(stream: &mut S, id: u8) -> Result<Answer, Failure> {
         let message = read_message(stream)?;
         match parse(&message) {
             Some((number, Some(answer))) if number == [id] => return Ok(answer),
-            Some((_, None)) if message_is_notice(&message) => {
+            Some((_, None | Some(Answer::Extended(_)))) if message_is_notice(&message) => {
                 return Err(Failure::Rejected("the server disconnects".into()));
             }
             Some(_) => {}
@@ -199,6 +218,8 @@ pub enum Answer {
     Reference,
     /// SearchResultDone
     Done(Outcome),
+    /// ExtendedResponse
+    Extended(Outcome),
 }
 
 /// LDAPResult (section 4.1.9).
@@ -251,6 +272,7 @@ pub fn parse(message: &[u8]) -> Option<(&[u8], Option<Answer>)> {
         }
         SEARCH_RESULT_DONE => Some(Answer::Done(outcome(content)?)),
         SEARCH_RESULT_REFERENCE => Some(Answer::Reference),
+        EXTENDED_RESPONSE => outcome(content).map(Answer::Extended),
         _ => None,
     };
     Some((number, answer))
@@ -295,6 +317,26 @@ mod tests {
             search.starts_with(b"\x30\x2e\x02\x01\x02\x63\x29\x04\x04dc=x\x0a\x01\x00\x0a\x01\x02")
         );
         assert!(search.ends_with(b"\x01\x01\x00\x87\x0bobjectClass\x30\x05\x04\x031.1"));
+    }
+
+    #[test]
+    fn start_tls_is_asked_for_as_the_standard_says() {
+        use crate::check::script::{Script, verdict};
+        for (answer, expected) in [
+            (&b"\x30\x0c\x02\x01\x04\x78\x07\x0a\x01\x00\x04\x00\x04\x00"[..], "up"),
+            (
+                b"\x30\x0e\x02\x01\x04\x78\x09\x0a\x01\x34\x04\x00\x04\x02no",
+                "TLS handshake failed: refused: unavailable (52): no",
+            ),
+            (
+                b"\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00",
+                "rejected: the server disconnects",
+            ),
+        ] {
+            let mut server = Script::new(answer);
+            assert_eq!(verdict(start_tls(&mut server)), expected);
+            assert!(server.heard().ends_with("\u{16}1.3.6.1.4.1.1466.20037"));
+        }
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl<S: Read + Write> Lines<S> {
         Self { stream, buffer: Vec::new(), used: 0, received: 0, ended: false }
     }
 
+    /// The stream, unless more has come than has been read.
+    pub(super) fn into_stream(self) -> Option<S> {
+        (self.used == self.buffer.len()).then_some(self.stream)
+    }
+
     /// Sends all of these bytes; the line end belongs to them.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod datagram;
 mod deadline;
 mod dialogue;
 pub mod dns;
+mod expiry;
 mod external;
 pub mod ftp;
 mod handshake;
@@ -47,7 +48,7 @@ pub use connect::begin as begin_connect;
 pub use datagram::Heard;
 pub use deadline::{Deadline, TimedStream};
 pub use lookup::{LookUps, Unresolved};
-pub use outcome::{CheckOutcome, Failure, Note};
+pub use outcome::{CertificateEnd, CheckOutcome, Failure, Note};
 
 use crate::model::{CheckMethod, CheckPlan, Exchange, Service, Step, Transport};
 use connect::Probe;
@@ -121,8 +122,13 @@ pub fn run(
     stream: Option<TcpStream>,
     deadline: Deadline,
 ) -> CheckOutcome {
-    panic::catch_unwind(AssertUnwindSafe(|| dispatch(plan, step, stream, deadline)))
-        .unwrap_or_else(|cause| CheckOutcome::Down(Failure::Internal(panic_message(&*cause))))
+    expiry::forget();
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| dispatch(plan, step, stream, deadline)))
+        .unwrap_or_else(|cause| CheckOutcome::Down(Failure::Internal(panic_message(&*cause))));
+    match outcome {
+        CheckOutcome::Up(note) => CheckOutcome::Up(Note { certificate: expiry::noted(), ..note }),
+        down @ CheckOutcome::Down(_) => down,
+    }
 }
 
 fn panic_message(cause: &(dyn std::any::Any + Send)) -> String {

@@ -3,13 +3,13 @@
 //!
 //! Up when the statement `request` returns at least one row and no error. Logs in by
 //! `mysql_native_password`, `caching_sha2_password`, `sha256_password` and MariaDB's `ed25519`, never
-//! with the password in the clear. Without TLS, as the original.
+//! with the password in the clear. Without TLS, as the original, unless `checktls = starttls`.
 
 use super::Failure;
 use super::connect::Probe;
 use super::sql::{MESSAGE_LIMIT, TOTAL_LIMIT, statement};
 use super::transcript::secret;
-use crate::model::Exchange;
+use crate::model::{Exchange, Tls};
 use mysql_common::auth::plugins::{AuthProc, ChallengeResponsePlugin, Context};
 use mysql_common::constants::CapabilityFlags;
 use mysql_common::io::ParseBuf;
@@ -25,6 +25,9 @@ const LOGIN_ROUNDS: usize = 8;
 
 const COM_QUIT: u8 = 1;
 const COM_QUERY: u8 = 3;
+
+/// The number of utf8_general_ci.
+const UTF8: u8 = 33;
 
 /// First bytes of packets.
 const OK: u8 = 0x00;
@@ -43,7 +46,34 @@ const EOF_LENGTH: usize = 9;
 /// Why the server is down.
 pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
     let statement = statement(probe.exchange)?;
-    talk(probe.tcp()?, probe.exchange, statement)
+    let stream = probe.tcp()?;
+    match probe.exchange.tls {
+        Tls::No | Tls::Yes => talk(stream, probe.exchange, statement),
+        Tls::Start => {
+            let mut server = Server::new(stream);
+            let greeting = read_greeting(&mut server)?;
+            let greeting = parse_greeting(&greeting)?;
+            if !greeting.capabilities().contains(CapabilityFlags::CLIENT_SSL) {
+                return Err(Failure::no_tls("the server does not offer it"));
+            }
+            ask_for_tls(&mut server)?;
+            if !server.stream.buffer().is_empty() {
+                return Err(Failure::Tls("the server speaks on before TLS begins".to_owned()));
+            }
+            let Server { stream, sequence, read } = server;
+            let stream = BufReader::new(probe.upgrade(stream.into_inner())?);
+            let mut server = Server { stream, sequence, read };
+            log_in(&mut server, &greeting, probe.exchange)?;
+            ask(&mut server, statement)
+        }
+    }
+}
+
+/// SSLRequest: a login without its name.
+fn ask_for_tls<S: Read + Write>(server: &mut Server<S>) -> Result<(), Failure> {
+    let capabilities = (CAPABILITIES | CapabilityFlags::CLIENT_SSL).bits().to_le_bytes();
+    let longest = u32::try_from(TOTAL_LIMIT).unwrap_or(u32::MAX).to_le_bytes();
+    server.send(&[&capabilities[..], &longest, &[UTF8], &[0; 23]].concat())
 }
 
 pub(super) fn talk<S: Read + Write>(
@@ -51,10 +81,15 @@ pub(super) fn talk<S: Read + Write>(
     exchange: &Exchange,
     statement: &str,
 ) -> Result<(), Failure> {
-    let mut server = Server { stream: BufReader::new(stream), sequence: 0, read: 0 };
-    log_in(&mut server, exchange)?;
+    let mut server = Server::new(stream);
+    let greeting = read_greeting(&mut server)?;
+    log_in(&mut server, &parse_greeting(&greeting)?, exchange)?;
+    ask(&mut server, statement)
+}
+
+fn ask<S: Read + Write>(server: &mut Server<S>, statement: &str) -> Result<(), Failure> {
     server.command(COM_QUERY, statement.as_bytes())?;
-    read_result(&mut server)?;
+    read_result(server)?;
     // A courtesy: the server does not count an aborted connection.
     let _ = server.command(COM_QUIT, b"");
     Ok(())
@@ -68,6 +103,10 @@ struct Server<S> {
 }
 
 impl<S: Read + Write> Server<S> {
+    fn new(stream: S) -> Self {
+        Self { stream: BufReader::new(stream), sequence: 0, read: 0 }
+    }
+
     fn send(&mut self, content: &[u8]) -> Result<(), Failure> {
         let length = u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes();
         if length[3] != 0 || content.len() == 0x00ff_ffff {
@@ -133,26 +172,38 @@ const CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
     .union(CapabilityFlags::CLIENT_TRANSACTIONS)
     .union(CapabilityFlags::CLIENT_PLUGIN_AUTH);
 
-fn log_in<S: Read + Write>(server: &mut Server<S>, exchange: &Exchange) -> Result<(), Failure> {
+fn read_greeting<S: Read + Write>(server: &mut Server<S>) -> Result<Vec<u8>, Failure> {
     let greeting = server.packet()?;
     if greeting[0] == ERROR {
         return Err(Failure::Rejected(error_words(&greeting, CapabilityFlags::empty()).1));
     }
-    let greeting = parse_greeting(&greeting)?;
+    Ok(greeting)
+}
+
+fn log_in<S: Read + Write>(
+    server: &mut Server<S>,
+    greeting: &HandshakePacket<'_>,
+    exchange: &Exchange,
+) -> Result<(), Failure> {
     let nonce = greeting.nonce();
-    let login = Login { password: exchange.passwd.as_bytes(), nonce: &nonce };
+    let over_tls = exchange.tls == Tls::Start;
+    let login = Login { password: exchange.passwd.as_bytes(), nonce: &nonce, over_tls };
     let known = greeting.auth_plugin().filter(|plugin| procedure(plugin).is_ok());
     // A method that we do not have may still be switched.
     let plugin = known.unwrap_or(AuthPlugin::MysqlNativePassword);
     let mut method = procedure(&plugin)?;
     let answer = method.run(&login, &nonce).map_err(no_login)?;
+    let capabilities = match over_tls {
+        true => CAPABILITIES | CapabilityFlags::CLIENT_SSL,
+        false => CAPABILITIES,
+    };
     let response = HandshakeResponse::new(
         answer.data().map(secret),
         greeting.server_version_parsed().unwrap_or_default(),
         Some(exchange.login.as_bytes()),
         (!exchange.database.is_empty()).then_some(exchange.database.as_bytes()),
         Some(plugin),
-        CAPABILITIES & greeting.capabilities(),
+        capabilities & greeting.capabilities(),
         None,
         u32::try_from(TOTAL_LIMIT).unwrap_or(u32::MAX),
     );
@@ -184,6 +235,8 @@ fn log_in<S: Read + Write>(server: &mut Server<S>, exchange: &Exchange) -> Resul
 struct Login<'a> {
     password: &'a [u8],
     nonce: &'a [u8],
+    /// Then a method may send the password as it is.
+    over_tls: bool,
 }
 
 impl Context for &Login<'_> {
@@ -196,7 +249,7 @@ impl Context for &Login<'_> {
     }
 
     fn is_tls_transport(&self) -> bool {
-        false
+        self.over_tls
     }
 
     fn scramble(&self) -> &[u8] {

@@ -1,17 +1,33 @@
 //! `service=nntp`: the greeting (RFC 3977 section 5.1).
 //!
-//! Up when the first byte is `2`. Nothing is sent.
+//! Up when the first byte is `2`. Nothing is sent, but for STARTTLS (RFC 4642) with
+//! `checktls = starttls`.
 
 use super::Failure;
 use super::connect::Probe;
-use std::io::Read;
+use super::line::Lines;
+use crate::model::Tls;
+use std::io::{Read, Write};
 
 /// Connects and looks at the beginning of the greeting.
 ///
 /// # Errors
 /// Why the server is down.
 pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
-    talk(probe.tcp()?)
+    if probe.exchange.tls == Tls::Start {
+        return probe.start_tls(start_tls).map(drop);
+    }
+    talk(probe.stream()?)
+}
+
+fn start_tls<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
+    let greeting = lines.read_reply()?;
+    if !greeting.is_success() {
+        return Err(greeting.rejected());
+    }
+    lines.send("STARTTLS\r\n")?;
+    let reply = lines.read_reply()?;
+    if reply.code == 382 { Ok(()) } else { Err(Failure::no_tls(reply)) }
 }
 
 // compat: not the line but its beginning decides, in one read of up to 64 bytes (spec 4.4)
@@ -32,6 +48,17 @@ pub(super) fn talk<S: Read>(mut stream: S) -> Result<(), Failure> {
 mod tests {
     use super::super::script::{Script, verdict};
     use super::*;
+
+    #[test]
+    fn only_an_invitation_starts_tls() {
+        for (answers, expected) in [
+            ("200 a\r\n382 go\r\n", "up"),
+            ("200 a\r\n580 no\r\n", "TLS handshake failed: refused: 580 no"),
+            ("400 down\r\n", "rejected: 400 down"),
+        ] {
+            assert_eq!(verdict(start_tls(&mut Lines::new(Script::new(answers)))), expected);
+        }
+    }
 
     #[test]
     fn the_first_byte_decides() {

@@ -16,12 +16,12 @@ pub enum CheckOutcome {
 impl CheckOutcome {
     /// Up, with nothing to add.
     pub fn up() -> Self {
-        Self::Up(Note(None))
+        Self::Up(Note::default())
     }
 
     /// Up, with a word for the monitorfile (`200 OK`).
     pub fn up_with(note: impl Into<Cow<'static, str>>) -> Self {
-        Self::Up(Note(Some(note.into())))
+        Self::Up(Note { words: Some(note.into()), certificate: None })
     }
 
     /// Whether the server is up.
@@ -32,7 +32,7 @@ impl CheckOutcome {
     /// In a few words, as the log and `status` have it.
     pub fn words(&self) -> String {
         match self {
-            Self::Up(note) => note.0.as_deref().unwrap_or("passed").to_owned(),
+            Self::Up(note) => note.words.as_deref().unwrap_or("passed").to_owned(),
             Self::Down(failure) => failure.to_string(),
         }
     }
@@ -44,14 +44,28 @@ impl From<Result<(), Failure>> for CheckOutcome {
     }
 }
 
-/// A word about a success, for the monitorfile.
+/// What there is to say about a success.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Note(pub Option<Cow<'static, str>>);
+pub struct Note {
+    /// For the monitorfile.
+    pub words: Option<Cow<'static, str>>,
+    /// The server's certificate, if `checkcertdays` asks for it.
+    pub certificate: Option<CertificateEnd>,
+}
+
+/// How long a server's certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateEnd {
+    /// Its last second, since 1970.
+    pub at: i64,
+    /// Whole days that were left when it was checked; negative once it has ended.
+    pub days: i32,
+}
 
 /// The monitorfile's message: `-` if there is nothing to say.
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_deref().unwrap_or("-"))
+        f.write_str(self.words.as_deref().unwrap_or("-"))
     }
 }
 
@@ -148,6 +162,11 @@ impl Failure {
             Self::Local(_) => "local",
             Self::Internal(_) => "internal",
         }
+    }
+
+    /// The server does not begin TLS when it is asked to; its words.
+    pub fn no_tls(words: impl fmt::Display) -> Self {
+        Self::Tls(format!("refused: {words}"))
     }
 
     /// A server's text, cut to [`Failure::TEXT_LIMIT`], invalid UTF-8 replaced.

@@ -2,13 +2,13 @@
 //!
 //! Up when the statement `request` returns at least one row and no error. Passwords by SCRAM, MD5 or
 //! in the clear, as the server asks. TLS where the server offers it, its certificate not verified,
-//! as `sslmode=prefer` of the server's own library.
+//! as `sslmode=prefer` of the server's own library; with `checktls = starttls` a server without TLS is down.
 
 use super::connect::Probe;
 use super::sql::{MESSAGE_LIMIT, TOTAL_LIMIT, statement};
 use super::transcript::secret;
 use super::{Failure, TimedStream, tls};
-use crate::model::{CertificateCheck, Exchange};
+use crate::model::{CertificateCheck, Exchange, Tls};
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
@@ -36,7 +36,13 @@ pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
     let exchange = probe.exchange;
     let statement = statement(exchange)?;
     let stream = match offer(probe.tcp()?)? {
+        Offer::Plain(_) if exchange.tls == Tls::Start => {
+            return Err(Failure::no_tls("the server does not offer it"));
+        }
         Offer::Plain(stream) => return Ok(talk(stream, exchange, statement)?),
+        Offer::Tls(stream) if exchange.tls == Tls::Start => {
+            return Ok(talk(probe.upgrade(stream)?, exchange, statement)?);
+        }
         Offer::Tls(stream) => stream,
     };
     let unverified = Exchange { certificate: CertificateCheck::No, ..exchange.clone() };

@@ -8,7 +8,7 @@ use super::Failure;
 use super::connect::Probe;
 use super::line::Lines;
 use super::transcript::secret;
-use crate::model::{Exchange, Service};
+use crate::model::{Exchange, Tls};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use openssl::base64;
@@ -19,17 +19,34 @@ use std::io::{Read, Write};
 /// # Errors
 /// Why the server is down.
 pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
-    match probe.exchange.service {
-        Service::Pops => talk(probe.tls()?, probe.exchange),
-        _ => talk(probe.tcp()?, probe.exchange),
+    if probe.exchange.tls == Tls::Start {
+        let (stream, greeting) = probe.start_tls(start_tls)?;
+        return log_in_and_out(&mut Lines::new(stream), &greeting, probe.exchange);
     }
+    talk(probe.stream()?, probe.exchange)
 }
 
 pub(super) fn talk<S: Read + Write>(stream: S, exchange: &Exchange) -> Result<(), Failure> {
     let mut lines = Lines::new(stream);
     let greeting = read_status(&mut lines)?.map_err(Failure::Rejected)?;
+    log_in_and_out(&mut lines, &greeting, exchange)
+}
+
+/// RFC 2595, section 4. Returns the greeting's words.
+fn start_tls<S: Read + Write>(lines: &mut Lines<S>) -> Result<String, Failure> {
+    let greeting = read_status(lines)?.map_err(Failure::Rejected)?;
+    lines.send("STLS\r\n")?;
+    read_status(lines)?.map_err(Failure::no_tls)?;
+    Ok(greeting)
+}
+
+fn log_in_and_out<S: Read + Write>(
+    lines: &mut Lines<S>,
+    greeting: &str,
+    exchange: &Exchange,
+) -> Result<(), Failure> {
     if !exchange.login.is_empty() {
-        log_in(&mut lines, &greeting, &exchange.login, &exchange.passwd)?;
+        log_in(lines, greeting, &exchange.login, &exchange.passwd)?;
     }
     // A courtesy, which also unlocks the mailbox; what is answered changes nothing.
     let _ = lines.send("QUIT\r\n").and_then(|()| lines.read_line().map(drop));
@@ -137,6 +154,7 @@ mod tests {
     use super::super::script::{Script, verdict};
     use super::super::tests::exchange;
     use super::*;
+    use crate::model::Service;
 
     fn with_login(login: &str, passwd: &str) -> Exchange {
         Exchange { login: login.into(), passwd: passwd.into(), ..exchange(Service::Pop) }

@@ -5,7 +5,7 @@ use super::datagram::{self, Heard};
 use super::line::Lines;
 use super::transcript::{search, searched};
 use super::{CheckOutcome, Deadline, Failure};
-use crate::model::{Exchange, Pattern, Transport};
+use crate::model::{Exchange, Pattern, Tls, Transport};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
@@ -19,6 +19,12 @@ pub(super) fn check(mut probe: Probe<'_>) -> CheckOutcome {
 }
 
 fn over_tcp(probe: &mut Probe<'_>, exchange: &Exchange) -> Result<(), Failure> {
+    if exchange.tls == Tls::Yes {
+        let mut stream = probe.tls()?;
+        stream.write_all(&question(exchange))?;
+        // Our side stays open: TLS servers answer nobody who has said goodbye.
+        return talk(stream, exchange, probe.deadline);
+    }
     let mut stream = probe.tcp()?;
     stream.write_all(&question(exchange))?;
     // The original ends its side, and servers wait for that. One that has closed already may

@@ -7,7 +7,7 @@ use super::Failure;
 use super::connect::Probe;
 use super::datagram::{Heard, ask, nonce};
 use super::line::Lines;
-use crate::model::Transport;
+use crate::model::{Tls, Transport};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
@@ -19,8 +19,11 @@ pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
     let login = probe.exchange.login.as_str();
     if probe.exchange.transport == Transport::Tcp {
         let stream = probe.tcp()?;
-        let local = stream.tcp().local_addr()?;
-        return talk(stream, &options(login, local)?);
+        let request = options(login, stream.tcp().local_addr()?)?;
+        return match probe.exchange.tls {
+            Tls::Yes => talk(probe.upgrade(stream)?, &request),
+            Tls::No | Tls::Start => talk(stream, &request),
+        };
     }
     let udp = probe.udp()?;
     let request = options(login, udp.local_addr()?)?;

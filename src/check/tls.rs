@@ -1,12 +1,14 @@
-//! TLS for https, pops, imaps and ldaps, over OpenSSL because it still speaks to old servers.
+//! TLS of all protocols, over OpenSSL because it still speaks to old servers.
 //!
 //! Protocol versions, ciphers and security level are those of the machine's OpenSSL
 //! configuration, as they are for the original.
 
+use super::expiry;
 use super::handshake;
 use super::ours::is_want;
 use super::{Failure, TimedStream, transcript};
-use crate::model::{CertificateCheck, Exchange, without_port};
+use crate::model::{CertificateCheck, ClientCertificate, Exchange, without_port};
+use crate::pem;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     HandshakeError, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslStream,
@@ -22,8 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
-/// The largest `checkcafile` that is read, in bytes; all of Mozilla's certificates are 0.2 MB.
-pub const CA_FILE_LIMIT: u64 = 16 * 1024 * 1024;
+/// The largest file of `checkcafile`, `checkcert` and `checkkey` that is read, in bytes; all of Mozilla's
+/// certificates are 0.2 MB.
+pub const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Shakes hands within the stream's deadline.
 ///
@@ -39,13 +42,16 @@ pub(super) fn connect(
     exchange: &Exchange,
     name: &str,
 ) -> Result<TlsStream, Failure> {
-    let context = context(exchange.certificate, exchange.ca_file.as_deref())?;
+    let context = context(exchange)?;
     let mut ssl = Ssl::new(&context).map_err(no_memory)?;
     set_name(&mut ssl, name, exchange.certificate).map_err(internal)?;
     let watch = handshake::watch(&mut ssl, exchange.certificate);
     match ssl.connect(stream.sealed()) {
         Ok(stream) => {
             handshake::tell(watch, Some(stream.ssl()), true);
+            if exchange.certificate_days.is_some() {
+                expiry::note(stream.ssl());
+            }
             Ok(TlsStream(stream))
         }
         Err(error) => {
@@ -164,7 +170,7 @@ enum Origin {
     Supplied(u64),
 }
 
-/// A `checkcafile` as it was when somebody looked.
+/// A file as it was when somebody looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     modified: SystemTime,
@@ -178,14 +184,14 @@ impl Stamp {
     /// When it cannot be looked at, or is no file of certificates by its kind or size.
     pub fn of(file: &Path) -> io::Result<Self> {
         let meta = fs::metadata(file)?;
-        if !meta.is_file() || meta.len() > CA_FILE_LIMIT {
+        if !meta.is_file() || meta.len() > FILE_LIMIT {
             return Err(io::Error::other("not a file of certificates"));
         }
         Ok(Self { modified: meta.modified()?, bytes: meta.len() })
     }
 }
 
-/// The content of a `checkcafile`, or why there is none.
+/// The content of a file, or why there is none.
 #[derive(Debug, Clone)]
 struct Supplied {
     number: u64,
@@ -197,7 +203,7 @@ fn supplied() -> MutexGuard<'static, HashMap<PathBuf, Supplied>> {
     SUPPLIED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on, this is what a `checkcafile` holds, or why it cannot be read: for a process that may
+/// From now on, this is what a file holds, or why it cannot be read: for a process that may
 /// not read it itself.
 pub fn supply(file: PathBuf, content: Result<Vec<u8>, String>) {
     let mut all = supplied();
@@ -205,43 +211,113 @@ pub fn supply(file: PathBuf, content: Result<Vec<u8>, String>) {
     all.insert(file, Supplied { number, content: content.map(Into::into) });
 }
 
-/// One context for each way of verifying: making one loads certificates (90 ms for a whole
-/// store), using one is cheap.
-type Contexts = HashMap<(CertificateCheck, Option<PathBuf>), (Option<Origin>, SslContext)>;
+/// A file of PEM that a directive names.
+#[derive(Debug, Clone, Copy)]
+struct Pem<'a> {
+    directive: &'static str,
+    file: &'a Path,
+}
 
-fn context(check: CertificateCheck, ca_file: Option<&Path>) -> Result<SslContext, Failure> {
-    static CONTEXTS: OnceLock<Mutex<Contexts>> = OnceLock::new();
-    let ca_file = ca_file.filter(|_| check != CertificateCheck::No);
-    let supplied = ca_file.and_then(|file| supplied().get(file).cloned());
-    let origin = match (ca_file, &supplied) {
-        (Some(_), Some(Supplied { number, .. })) => Some(Origin::Supplied(*number)),
-        (Some(file), None) => {
-            Some(Origin::File(Stamp::of(file).map_err(|error| unreadable(file, error))?))
+impl Pem<'_> {
+    fn supplied(self) -> Option<Supplied> {
+        supplied().get(self.file).cloned()
+    }
+
+    fn origin(self) -> Result<Origin, Failure> {
+        match self.supplied() {
+            Some(Supplied { number, .. }) => Ok(Origin::Supplied(number)),
+            None => Ok(Origin::File(Stamp::of(self.file).map_err(|error| self.unreadable(error))?)),
         }
-        (None, _) => None,
-    };
+    }
+
+    fn content(self) -> Result<Arc<[u8]>, Failure> {
+        match self.supplied() {
+            Some(Supplied { content, .. }) => content.map_err(|cause| self.failure(&cause)),
+            None => Ok(fs::read(self.file).map_err(|error| self.unreadable(error))?.into()),
+        }
+    }
+
+    fn certificates(self) -> Result<Vec<X509>, Failure> {
+        let certificates =
+            X509::stack_from_pem(&self.content()?).map_err(|error| self.failure(&error))?;
+        match certificates.is_empty() {
+            true => Err(self.failure(&"no certificate in it")),
+            false => Ok(certificates),
+        }
+    }
+
+    fn unreadable(self, error: io::Error) -> Failure {
+        match is_want(&error) {
+            true => Failure::local(error),
+            false => self.failure(&error),
+        }
+    }
+
+    fn failure(self, cause: &dyn std::fmt::Display) -> Failure {
+        let Self { directive, file } = self;
+        Failure::Config(format!("{directive} {}: {cause}", file.display()).into())
+    }
+}
+
+/// What a context is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Ingredients {
+    check: CertificateCheck,
+    ca_file: Option<PathBuf>,
+    client: Option<ClientCertificate>,
+}
+
+impl Ingredients {
+    fn of(exchange: &Exchange) -> Self {
+        let check = exchange.certificate;
+        let ca_file = exchange.ca_file.clone().filter(|_| check != CertificateCheck::No);
+        Self { check, ca_file, client: exchange.client.clone() }
+    }
+
+    fn ca_file(&self) -> Option<Pem<'_>> {
+        self.ca_file.as_deref().map(|file| Pem { directive: "checkcafile", file })
+    }
+
+    fn client(&self) -> Option<(Pem<'_>, Pem<'_>)> {
+        let ClientCertificate { certificate, key } = self.client.as_ref()?;
+        let certificate = Pem { directive: "checkcert", file: certificate };
+        Some((certificate, Pem { directive: "checkkey", file: key }))
+    }
+
+    fn origins(&self) -> Result<Vec<Origin>, Failure> {
+        let client = self.client().into_iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.ca_file().into_iter().chain(client).map(Pem::origin).collect()
+    }
+}
+
+/// One context for each: making one loads certificates (90 ms for a whole store), using one is
+/// cheap. It is made anew when a file has changed.
+type Contexts = HashMap<Ingredients, (Vec<Origin>, SslContext)>;
+
+fn context(exchange: &Exchange) -> Result<SslContext, Failure> {
+    static CONTEXTS: OnceLock<Mutex<Contexts>> = OnceLock::new();
+    let ingredients = Ingredients::of(exchange);
+    let origins = ingredients.origins()?;
     let mut contexts =
         CONTEXTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (check, ca_file.map(Path::to_owned));
-    if let Some((made_from, context)) = contexts.get(&key)
-        && *made_from == origin
+    if let Some((made_from, context)) = contexts.get(&ingredients)
+        && *made_from == origins
     {
         return Ok(context.clone());
     }
-    let context = make_context(check, ca_file, supplied)?;
-    contexts.insert(key, (origin, context.clone()));
+    let context = make_context(&ingredients)?;
+    contexts.insert(ingredients, (origins, context.clone()));
     Ok(context)
 }
 
-fn make_context(
-    check: CertificateCheck,
-    ca_file: Option<&Path>,
-    supplied: Option<Supplied>,
-) -> Result<SslContext, Failure> {
+fn make_context(ingredients: &Ingredients) -> Result<SslContext, Failure> {
     let mut builder = SslContextBuilder::new(SslMethod::tls_client()).map_err(no_memory)?;
     // Many servers close without saying goodbye; the protocol above knows whether it was the end.
     builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
-    if check == CertificateCheck::No {
+    if let Some((certificate, key)) = ingredients.client() {
+        set_client(&mut builder, certificate, key)?;
+    }
+    if ingredients.check == CertificateCheck::No {
         builder.set_verify(SslVerifyMode::NONE);
         return Ok(builder.build());
     }
@@ -250,32 +326,26 @@ fn make_context(
     builder.verify_param_mut().set_flags(X509VerifyFlags::PARTIAL_CHAIN).map_err(no_memory)?;
     // The machine's store; SSL_CERT_FILE and SSL_CERT_DIR replace it. A directory is read as needed.
     builder.set_default_verify_paths().map_err(no_memory)?;
-    if let Some(file) = ca_file {
-        let pem: Arc<[u8]> = match supplied {
-            Some(Supplied { content, .. }) => {
-                content.map_err(|cause| ca_file_failure(file, &cause))?
-            }
-            None => fs::read(file).map_err(|error| unreadable(file, error))?.into(),
-        };
-        let certificates =
-            X509::stack_from_pem(&pem).map_err(|error| ca_file_failure(file, &error))?;
-        if certificates.is_empty() {
-            return Err(ca_file_failure(file, &"no certificate in it"));
-        }
-        for certificate in certificates {
-            builder.cert_store_mut().add_cert(certificate).map_err(no_memory)?;
-        }
+    for certificate in
+        ingredients.ca_file().map(Pem::certificates).transpose()?.into_iter().flatten()
+    {
+        builder.cert_store_mut().add_cert(certificate).map_err(no_memory)?;
     }
     Ok(builder.build())
 }
 
-fn unreadable(file: &Path, error: io::Error) -> Failure {
-    match is_want(&error) {
-        true => Failure::local(error),
-        false => ca_file_failure(file, &error),
+fn set_client(
+    builder: &mut SslContextBuilder,
+    certificate: Pem<'_>,
+    key: Pem<'_>,
+) -> Result<(), Failure> {
+    let mut chain = certificate.certificates()?.into_iter();
+    if let Some(first) = chain.next() {
+        builder.set_certificate(&first).map_err(|error| certificate.failure(&error))?;
     }
-}
-
-fn ca_file_failure(file: &Path, cause: &dyn std::fmt::Display) -> Failure {
-    Failure::Config(format!("checkcafile {}: {cause}", file.display()).into())
+    for issuer in chain {
+        builder.add_extra_chain_cert(issuer).map_err(no_memory)?;
+    }
+    let private = pem::private_key(&key.content()?).map_err(|cause| key.failure(&cause))?;
+    builder.set_private_key(&private).map_err(|error| key.failure(&error))
 }

@@ -447,6 +447,14 @@ directives! {
         .about("database = \"shop\"", "The database of mysql, oracle and pgsql checks.");
     SECRET = Row::new("secret", Virtual, Quoted, "invalid secret")
         .about("secret = \"shared\"", "The secret shared with a radius server.");
+    CHECKTLS = Row::new("checktls", Both, Word(&["no", "yes", "starttls"]), "checktls must be no, yes or starttls")
+        .or("no").addition()
+        .about("checktls = starttls",
+            "Whether a negotiate check speaks TLS. yes: from the first byte, for dns, ftp, imap, ldap, nntp, pop, \
+             simpletcp, sip, smtp and submission over TCP; on another port, set checkport. starttls: by the protocol's own \
+             command, for ftp, imap, ldap, mysql, nntp, pgsql, pop, smtp and submission; a server that refuses it is \
+             down. https, imaps, ldaps and pops speak TLS without it. Certificates are judged as \
+             checkcertificate says, also those of pgsql, which without checktls takes any.");
     CHECKCERTIFICATE = Row::new("checkcertificate", Both, Word(&["chain", "name", "no"]),
             "checkcertificate must be chain, name or no")
         .or("chain, but no for ldaps").addition()
@@ -456,6 +464,17 @@ directives! {
     CHECKCAFILE = Row::new("checkcafile", Both, QuotedOrBare, "invalid certificate file").addition()
         .about("checkcafile = \"/etc/ssl/private-ca.pem\"",
             "Certificates in PEM form that checks over TLS trust beside the system's.");
+    CHECKCERT = Row::new("checkcert", Both, QuotedOrBare, "invalid client certificate").addition()
+        .about("checkcert = \"/etc/ha.d/checks.pem\"",
+            "A certificate in PEM form, with those that lead from it to a trusted one, that checks over TLS show to \
+             servers that ask for one.");
+    CHECKKEY = Row::new("checkkey", Both, QuotedOrBare, "invalid client key").or("the file of checkcert").addition()
+        .about("checkkey = \"/etc/ha.d/checks.key\"",
+            "The key of checkcert, in PEM form and not encrypted. Only root need be able to read it.");
+    CHECKCERTDAYS = Row::new("checkcertdays", Both, ONE, "checkcertdays must be a number of days").addition()
+        .about("checkcertdays = 21",
+            "Says when a server's certificate ends in fewer days than this: in the log, once a day, in status \
+             and in the metrics. The server stays up.");
     LOAD = Row::new("load", Virtual, Ignored, "invalid string for load testing")
         .about("load = \"idle\"", "Accepted and not used.");
     SCHEDULER = Row::new("scheduler", Virtual, Scheduler,

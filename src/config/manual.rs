@@ -1,7 +1,7 @@
 //! The manual page ldirectord.cf(5), from the table of directives.
 
 use super::directive::{CHECK_TYPES, DIRECTIVES, Kind, Row, STATES, Scope};
-use crate::model::SERVICES;
+use crate::model::{SERVICES, ServiceTls};
 use std::fmt::Write;
 
 /// The page's source, in mdoc(7); a test compares `man/ldirectord.cf.5` with it.
@@ -69,6 +69,9 @@ impl Page {
             self.text(&format!("Up: {}.", row.up));
             if !row.directives.is_empty() {
                 self.text(&format!("Uses {}.", row.directives.join(", ")));
+            }
+            if row.tls != ServiceTls::Never {
+                self.text(&format!("TLS: {}.", row.tls));
             }
         }
         self.0.push_str(".El\n");

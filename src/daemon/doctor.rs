@@ -211,6 +211,10 @@ impl Resolver for Recorder {
         self.system.certificates(path)
     }
 
+    fn key_pair(&self, certificate: &Path, key: &Path) -> Result<(), ResolveError> {
+        self.system.key_pair(certificate, key)
+    }
+
     fn user(&self, name: &str) -> Result<User, ResolveError> {
         self.system.user(name)
     }

@@ -105,6 +105,10 @@ impl Resolver for OnlyNames {
         Ok(())
     }
 
+    fn key_pair(&self, _: &Path, _: &Path) -> Result<(), ResolveError> {
+        Ok(())
+    }
+
     fn user(&self, name: &str) -> Result<User, ResolveError> {
         self.0.user(name)
     }

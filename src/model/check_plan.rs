@@ -3,7 +3,7 @@
 use super::{Pattern, Service, User, Way};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,6 +196,36 @@ impl CertificateCheck {
     }
 }
 
+/// `checktls`: how a negotiate check comes to TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Tls {
+    /// Not; or, as pgsql, where the server offers it.
+    No,
+    /// From the first byte; of https, imaps, ldaps and pops always.
+    Yes,
+    /// `starttls`: by a command of the protocol; a server that refuses it is down.
+    Start,
+}
+
+impl Tls {
+    /// The default of a service.
+    pub fn of(service: Service) -> Self {
+        match service {
+            Service::Https | Service::Imaps | Service::Ldaps | Service::Pops => Self::Yes,
+            _ => Self::No,
+        }
+    }
+}
+
+/// `checkcert` and `checkkey`: who the check is, for servers that ask.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// A file of PEM: the certificate, and those that lead from it to a trusted one.
+    pub certificate: PathBuf,
+    /// A file of PEM; may be the same.
+    pub key: PathBuf,
+}
+
 /// The directives of a negotiate check, as the protocol's own file interprets them.
 ///
 /// Absent strings are empty, as in the original, where an empty string in the file is an error.
@@ -226,10 +256,16 @@ pub struct Exchange {
     pub database: String,
     /// `secret`.
     pub secret: String,
+    /// `checktls`.
+    pub tls: Tls,
     /// `checkcertificate`.
     pub certificate: CertificateCheck,
     /// `checkcafile`: certificates trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// `checkcert`, `checkkey`.
+    pub client: Option<ClientCertificate>,
+    /// `checkcertdays`: a certificate that ends in so many days is told of.
+    pub certificate_days: Option<u32>,
 }
 
 impl Exchange {
@@ -248,9 +284,19 @@ impl Exchange {
             passwd: String::new(),
             database: String::new(),
             secret: String::new(),
+            tls: Tls::of(service),
             certificate: CertificateCheck::of(service),
             ca_file: None,
+            client: None,
+            certificate_days: None,
         }
+    }
+
+    /// The files that a check over TLS needs.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let ca_file = self.ca_file.as_deref().filter(|_| self.certificate != CertificateCheck::No);
+        let client = self.client.iter().flat_map(|it| [it.certificate.as_path(), it.key.as_path()]);
+        ca_file.into_iter().chain(client)
     }
 
     /// The name in `virtualhost` that TLS can send: without a port, which is for the Host header only, and

@@ -2,8 +2,8 @@
 
 use super::{
     AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, HttpOptions,
-    LogTarget, Model, Netmask, RealServer, Service, Settings, Step, Transport, User,
-    VirtualService,
+    LogTarget, Model, Netmask, RealServer, Service, ServiceTls, Settings, Step, Tls, Transport,
+    User, VirtualService,
 };
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -260,6 +260,11 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
             line.push_str(", over TLS,");
         }
     }
+    match (row.tls, exchange.tls) {
+        (ServiceTls::Words(_), Tls::Yes) => line.push_str(" over TLS"),
+        (ServiceTls::Words(_), Tls::Start) => line.push_str(" with STARTTLS"),
+        _ => {}
+    }
     let _ = write!(line, " on port {port} within {limit}");
     if row.directives.contains(&"httpmethod") {
         line.push_str(match exchange.http_method {
@@ -273,9 +278,8 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
     } else if row.directives.contains(&"request") && exchange.request != "/" {
         let _ = write!(line, ", request {}", exchange.request.trim_start_matches('/'));
     }
-    if let Some(host) =
-        exchange.virtual_host.as_ref().filter(|_| row.directives.contains(&"virtualhost"))
-    {
+    let reads_host = row.directives.contains(&"virtualhost") || exchange.tls != Tls::No;
+    if let Some(host) = exchange.virtual_host.as_ref().filter(|_| reads_host) {
         let _ = write!(line, " for {host}");
     }
     if row.directives.contains(&"httpstatus") {
@@ -283,6 +287,12 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
     }
     if !exchange.login.is_empty() && row.directives.contains(&"login") {
         let _ = write!(line, ", login {}", exchange.login);
+    }
+    if let Some(client) = &exchange.client {
+        let _ = write!(line, ", as {}", client.certificate.display());
+    }
+    if let Some(days) = exchange.certificate_days {
+        let _ = write!(line, ", certificate for {days} days or a warning");
     }
     let up = match exchange.http.statuses[..] {
         [] => row.up.to_owned(),

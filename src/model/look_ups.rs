@@ -86,6 +86,10 @@ impl Resolver for Prepared<'_> {
         self.resolver.certificates(path)
     }
 
+    fn key_pair(&self, certificate: &Path, key: &Path) -> Result<(), ResolveError> {
+        self.resolver.key_pair(certificate, key)
+    }
+
     fn user(&self, name: &str) -> Result<User, ResolveError> {
         self.resolver.user(name)
     }

@@ -20,8 +20,8 @@ mod way;
 pub use address::{DestinationAddress, Family, Protocol, ServiceAddress};
 pub use build::build;
 pub use check_plan::{
-    CertificateCheck, CheckMethod, CheckPlan, Exchange, HttpMethod, HttpOptions, Script, Step,
-    Transport, without_port,
+    CertificateCheck, CheckMethod, CheckPlan, ClientCertificate, Exchange, HttpMethod, HttpOptions,
+    Script, Step, Tls, Transport, without_port,
 };
 pub use describe::{describe, describe_service};
 pub use dialogue::{DEFINITION_LIMIT, DEFINITIONS, Dialogue, DialogueError, Turn};
@@ -34,7 +34,7 @@ pub use policy::{
 };
 pub use real_server::{Fallback, ForwardingMethod, RealServer, Thresholds, listed_address};
 pub use resolver::{DefinitionFile, MemoryResolver, ResolveError, Resolver, SystemResolver};
-pub use service::{SERVICES, Service, ServiceRow};
+pub use service::{SERVICES, Service, ServiceRow, ServiceTls};
 pub use user::User;
 pub use virtual_service::{Netmask, Persistence, SchedFlags, VirtualService};
 pub use way::{CheckSource, MARKS, ServicePath, Way};

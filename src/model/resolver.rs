@@ -64,6 +64,12 @@ pub trait Resolver {
     /// The reason why not.
     fn certificates(&self, path: &Path) -> Result<(), ResolveError>;
 
+    /// Whether these files hold a certificate and the key that belongs to it, in PEM form.
+    ///
+    /// # Errors
+    /// Which of them does not, and why.
+    fn key_pair(&self, certificate: &Path, key: &Path) -> Result<(), ResolveError>;
+
     /// The user of this name.
     ///
     /// # Errors
@@ -256,6 +262,25 @@ impl Resolver for SystemResolver {
         }
     }
 
+    fn key_pair(&self, certificate: &Path, key: &Path) -> Result<(), ResolveError> {
+        let wrong = |file: &Path, why: &dyn fmt::Display| {
+            ResolveError(format!("{}: {why}", file.display()))
+        };
+        let read = |file: &Path| {
+            if !file.is_file() {
+                return Err(wrong(file, &"no such file"));
+            }
+            read_bounded(file, 1 << 20).map_err(|error| wrong(file, &error))
+        };
+        let chain = openssl::x509::X509::stack_from_pem(&read(certificate)?).unwrap_or_default();
+        let first = chain.first().ok_or_else(|| wrong(certificate, &"no certificate in it"))?;
+        let private = crate::pem::private_key(&read(key)?).map_err(|cause| wrong(key, &cause))?;
+        match first.public_key().is_ok_and(|public| public.public_eq(&private)) {
+            true => Ok(()),
+            false => Err(wrong(key, &"not the key of the certificate")),
+        }
+    }
+
     fn group(&self, name: &str) -> Result<u32, ResolveError> {
         match nix::unistd::Group::from_name(name) {
             Ok(Some(group)) => Ok(group.gid.as_raw()),
@@ -416,6 +441,10 @@ impl Resolver for MemoryResolver {
             return Ok(());
         }
         Err(ResolveError("no such file".to_owned()))
+    }
+
+    fn key_pair(&self, certificate: &Path, key: &Path) -> Result<(), ResolveError> {
+        self.certificates(certificate).and_then(|()| self.certificates(key))
     }
 
     fn group(&self, name: &str) -> Result<u32, ResolveError> {

@@ -64,11 +64,42 @@ pub struct ServiceRow {
     pub word: &'static str,
     /// Default port; a virtual service on this port has this service by default. `None`: no default.
     pub port: Option<u16>,
-    /// The directives it reads, beside checkport and the timeouts.
+    /// The directives it reads, beside checkport, the timeouts and those of TLS.
     pub directives: &'static [&'static str],
+    /// How it comes to TLS.
+    pub tls: ServiceTls,
     /// What counts as up, for manual and `--check`.
     pub up: &'static str,
 }
+
+/// How a service comes to TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceTls {
+    /// Not at all; or, as http by a redirect, without a directive of its own.
+    Never,
+    /// By its name, or by its definition.
+    Always,
+    /// By these words of `checktls`.
+    Words(&'static [&'static str]),
+}
+
+/// For the manual.
+impl fmt::Display for ServiceTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("no"),
+            Self::Always => f.write_str("always"),
+            Self::Words(words) => write!(f, "checktls = {}", words.join(" or ")),
+        }
+    }
+}
+
+/// TLS from the first byte, or by a command of the protocol.
+const EITHER: ServiceTls = ServiceTls::Words(&["yes", "starttls"]);
+/// The protocol has a command for it.
+const COMMAND: ServiceTls = ServiceTls::Words(&["starttls"]);
+/// From the first byte.
+const AT_ONCE: ServiceTls = ServiceTls::Words(&["yes"]);
 
 /// The services in the order of the configuration's error message, additions last.
 pub const SERVICES: &[ServiceRow] = &[
@@ -78,14 +109,16 @@ pub const SERVICES: &[ServiceRow] = &[
         Some(53),
         &["request", "receive", "protocol"],
         "a record of the answer matches receive",
-    ),
+    )
+    .over(AT_ONCE),
     row(
         Service::Ftp,
         "ftp",
         Some(21),
         &["request", "receive", "login", "passwd"],
         "login accepted; the file request matches receive, if receive is given",
-    ),
+    )
+    .over(EITHER),
     row(
         Service::Http,
         "http",
@@ -115,11 +148,10 @@ pub const SERVICES: &[ServiceRow] = &[
             "httpheader",
             "httpstatus",
             "httpredirect",
-            "checkcertificate",
-            "checkcafile",
         ],
         "certificate trusted, status 2xx and the body matches receive",
-    ),
+    )
+    .over(ServiceTls::Always),
     row(
         Service::HttpProxy,
         "http_proxy",
@@ -141,44 +173,35 @@ pub const SERVICES: &[ServiceRow] = &[
         Some(143),
         &["login", "passwd"],
         "greeting OK or PREAUTH; login accepted, if login is given",
-    ),
-    row(
-        Service::Imaps,
-        "imaps",
-        Some(993),
-        &["login", "passwd", "virtualhost", "checkcertificate", "checkcafile"],
-        "as imap, over TLS",
-    ),
+    )
+    .over(EITHER),
+    row(Service::Imaps, "imaps", Some(993), &["login", "passwd"], "as imap, over TLS")
+        .over(ServiceTls::Always),
     row(
         Service::Ldap,
         "ldap",
         Some(389),
         &["request", "receive", "login", "passwd"],
         "exactly one entry at the base request, and its name matches receive",
-    ),
+    )
+    .over(EITHER),
     row(
         Service::Ldaps,
         "ldaps",
         Some(636),
-        &[
-            "request",
-            "receive",
-            "login",
-            "passwd",
-            "virtualhost",
-            "checkcertificate",
-            "checkcafile",
-        ],
+        &["request", "receive", "login", "passwd"],
         "as ldap, over TLS",
-    ),
+    )
+    .over(ServiceTls::Always),
     row(
         Service::Mysql,
         "mysql",
         Some(3306),
         &["request", "login", "passwd", "database"],
         "the statement request returns a row",
-    ),
-    row(Service::Nntp, "nntp", Some(119), &[], "the greeting begins with 2"),
+    )
+    .over(COMMAND),
+    row(Service::Nntp, "nntp", Some(119), &[], "the greeting begins with 2").over(EITHER),
     row(Service::None, "none", None, &[], "always"),
     row(
         Service::Oracle,
@@ -193,14 +216,10 @@ pub const SERVICES: &[ServiceRow] = &[
         Some(110),
         &["login", "passwd"],
         "greeting +OK; login accepted, if login is given",
-    ),
-    row(
-        Service::Pops,
-        "pops",
-        Some(995),
-        &["login", "passwd", "virtualhost", "checkcertificate", "checkcafile"],
-        "as pop, over TLS",
-    ),
+    )
+    .over(EITHER),
+    row(Service::Pops, "pops", Some(995), &["login", "passwd"], "as pop, over TLS")
+        .over(ServiceTls::Always),
     row(
         Service::Radius,
         "radius",
@@ -214,34 +233,33 @@ pub const SERVICES: &[ServiceRow] = &[
         Some(5432),
         &["request", "login", "passwd", "database"],
         "the statement request returns a row",
-    ),
+    )
+    .over(COMMAND),
     row(
         Service::Simpletcp,
         "simpletcp",
         None,
         &["request", "receive", "protocol"],
         "a line of the answer matches receive; any answer, if receive is not given",
-    ),
+    )
+    .over(AT_ONCE),
     row(
         Service::Sip,
         "sip",
         Some(5060),
         &["login", "protocol"],
         "the answer to OPTIONS begins with SIP/2.0 200 OK",
-    ),
-    row(Service::Smtp, "smtp", Some(25), &[], "greeting and EHLO or HELO accepted"),
-    row(Service::Submission, "submission", Some(587), &[], "as smtp"),
+    )
+    .over(AT_ONCE),
+    row(Service::Smtp, "smtp", Some(25), &[], "greeting and EHLO or HELO accepted").over(EITHER),
+    row(Service::Submission, "submission", Some(587), &[], "as smtp").over(EITHER),
     row(Service::Ntp, "ntp", Some(123), &[], "a synchronised server's answer to our question"),
 ];
 
 /// What a service that a file defines has in common with the others; its word is the file's name.
-static OWN: ServiceRow = row(
-    Service::Own,
-    "own",
-    None,
-    &["virtualhost", "checkcertificate", "checkcafile"],
-    "all that the service's definition expects has come",
-);
+static OWN: ServiceRow =
+    row(Service::Own, "own", None, &[], "all that the service's definition expects has come")
+        .over(ServiceTls::Always);
 
 const fn row(
     service: Service,
@@ -250,7 +268,14 @@ const fn row(
     directives: &'static [&'static str],
     up: &'static str,
 ) -> ServiceRow {
-    ServiceRow { service, word, port, directives, up }
+    ServiceRow { service, word, port, directives, tls: ServiceTls::Never, up }
+}
+
+impl ServiceRow {
+    const fn over(mut self, tls: ServiceTls) -> Self {
+        self.tls = tls;
+        self
+    }
 }
 
 impl Service {

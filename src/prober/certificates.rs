@@ -1,9 +1,9 @@
-//! The files of `checkcafile`: the director reads them, as it may, and the prober is sent what they
-//! hold. So a new one, or a file that only root may read, needs no other walls.
+//! The files of `checkcafile`, `checkcert` and `checkkey`: the director reads them, as it may, and the
+//! prober is sent what they hold. So a new one, or a key that only root may read, needs no other walls.
 
 use super::seam::Order;
-use crate::check::tls::{CA_FILE_LIMIT, Stamp};
-use crate::model::{CertificateCheck, CheckMethod, CheckPlan};
+use crate::check::tls::{FILE_LIMIT, Stamp};
+use crate::model::{CheckMethod, CheckPlan};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,14 +20,13 @@ pub(super) struct Certificates {
     looked: Option<Instant>,
 }
 
-/// The file that a check of this plan would read.
-pub(super) fn file_of(plan: &CheckPlan) -> Option<&Path> {
-    match &plan.method {
-        CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. } => {
-            exchange.ca_file.as_deref().filter(|_| exchange.certificate != CertificateCheck::No)
-        }
+/// The files that a check of this plan would read.
+pub(super) fn files_of(plan: &CheckPlan) -> impl Iterator<Item = &Path> {
+    let exchange = match &plan.method {
+        CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. } => Some(exchange),
         _ => None,
-    }
+    };
+    exchange.into_iter().flat_map(|exchange| exchange.files())
 }
 
 impl Certificates {
@@ -86,7 +85,7 @@ fn read(file: &Path) -> (Result<Stamp, String>, Order) {
 
 fn content(file: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    File::open(file)?.take(CA_FILE_LIMIT).read_to_end(&mut content)?;
+    File::open(file)?.take(FILE_LIMIT).read_to_end(&mut content)?;
     Ok(content)
 }
 

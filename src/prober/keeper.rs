@@ -5,7 +5,7 @@
 //! himself, as far as it takes it at once; the thread writes the rest.
 
 use super::belief::Heard;
-use super::certificates::{Certificates, file_of};
+use super::certificates::{Certificates, files_of};
 use super::here::{Here, Place, Sink, checked, local, needs_prober, place};
 use super::link::Link;
 use super::pauses::Pauses;
@@ -117,7 +117,7 @@ impl Prober {
         let before = std::mem::replace(&mut state.plans, plans.collect());
         let rights = state.rights();
         state.installed = true;
-        let files = state.plans.values().filter_map(|plan| file_of(plan));
+        let files = state.plans.values().flat_map(|plan| files_of(plan));
         let certificates = state.certificates.set(files);
         let new: Vec<_> = state
             .plans

@@ -5,7 +5,7 @@
 
 use super::ProberOptions;
 use super::belief::{Heard, clean};
-use super::certificates::{Certificates, file_of};
+use super::certificates::{Certificates, files_of};
 use super::here::{Place, local, needs_prober, place, start_pool};
 use super::link::Link;
 use super::pool::Pool;
@@ -214,7 +214,7 @@ impl Scribe {
             let ProberOptions { program, instance, .. } = &self.options;
             let mut link = Link::start(program, instance, rights, now)
                 .map_err(|error| format!("the prober: {}: {error}", program.display()))?;
-            let files = self.plans.iter().filter_map(|plan| file_of(plan));
+            let files = self.plans.iter().flat_map(|plan| files_of(plan));
             self.certificates = Certificates::default();
             self.certificates.set(files).iter().for_each(|order| link.send(order));
             let plans = self.plans.iter().enumerate().filter(|(_, plan)| needs_prober(plan));

@@ -4,7 +4,8 @@ use crate::server::LOOPBACKS;
 use ldirectord::check::transcript::{self, Seen, Transcript};
 use ldirectord::check::{self, CheckOutcome, Deadline};
 use ldirectord::model::{
-    CertificateCheck, CheckMethod, CheckPlan, Exchange, Pattern, Service, Step, Transport,
+    CertificateCheck, CheckMethod, CheckPlan, ClientCertificate, Exchange, Pattern, Service, Step,
+    Tls, Transport,
 };
 use openssl::base64;
 use std::net::IpAddr;
@@ -72,6 +73,17 @@ impl Check {
 
     pub(crate) fn ca_file(mut self, file: &Path) -> Self {
         self.exchange.ca_file = Some(file.to_owned());
+        self
+    }
+
+    pub(crate) fn tls(mut self, tls: Tls) -> Self {
+        self.exchange.tls = tls;
+        self
+    }
+
+    pub(crate) fn client(mut self, certificate: &Path, key: &Path) -> Self {
+        let (certificate, key) = (certificate.to_owned(), key.to_owned());
+        self.exchange.client = Some(ClientCertificate { certificate, key });
         self
     }
 

@@ -2,8 +2,9 @@
 
 use crate::check::Check;
 use crate::server::{Certificates, Home, Server, free_port, install, text};
-use ldirectord::model::{CertificateCheck, Service};
+use ldirectord::model::{CertificateCheck, Service, Tls};
 use std::process::Command;
+use std::time::Duration;
 
 #[test]
 fn pop_and_imap_with_and_without_login_and_tls() {
@@ -91,6 +92,20 @@ fn pop_and_imap_with_and_without_login_and_tls() {
         check.expect(untrusted);
         check.clone().virtual_host("server.example").expect("up");
         check.clone().virtual_host("other.example").expect(untrusted);
+    }
+
+    for (service, plain, tls) in [(Service::Pop, pop, pops), (Service::Imap, imap, imaps)] {
+        for (how, port) in [(Tls::Start, plain), (Tls::Yes, tls)] {
+            let check = Check::new(service, port).tls(how);
+            check.expect("TLS handshake failed: certificate not trusted");
+            let check = check.ca_file(&certificates.authority);
+            check.expect("up");
+            check.clone().login("mailer", "right word").expect("up");
+            check.clone().login("mailer", "wrong").expect("login refused: ");
+        }
+        // Nothing of the protocol comes before TLS on this port.
+        let silent = Check::new(service, tls).tls(Tls::Start).timeout(Duration::from_secs(2));
+        silent.expect("no answer in time");
     }
 
     // The other protocol's port, TLS to a server in the clear, and the reverse.

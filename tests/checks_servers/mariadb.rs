@@ -3,8 +3,8 @@
 #![cfg(feature = "mysql")]
 
 use crate::check::Check;
-use crate::server::{Home, LOOPBACKS, Server, free_port, install, run};
-use ldirectord::model::Service;
+use crate::server::{Certificates, Home, LOOPBACKS, Server, free_port, install, run, text};
+use ldirectord::model::{Service, Tls};
 use std::process::Command;
 
 const ACCOUNTS: &str = "
@@ -16,7 +16,9 @@ INSTALL SONAME 'auth_ed25519';
 CREATE USER native@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('right');
 CREATE USER modern@'%' IDENTIFIED VIA ed25519 USING PASSWORD('right');
 CREATE USER open@'%' IDENTIFIED BY '';
-GRANT SELECT ON shop.* TO native@'%', modern@'%', open@'%';
+CREATE USER private@'%' IDENTIFIED VIA ed25519 USING PASSWORD('right') REQUIRE SSL;
+CREATE USER certain@'%' IDENTIFIED VIA ed25519 USING PASSWORD('right') REQUIRE X509;
+GRANT SELECT ON shop.* TO native@'%', modern@'%', open@'%', private@'%', certain@'%';
 FLUSH PRIVILEGES;
 ";
 
@@ -25,6 +27,7 @@ fn mysql_rows_with_native_and_ed25519_accounts() {
     install(&["mariadb-server"]);
     let home = Home::new("mariadb");
     let port = free_port();
+    let certificates = Certificates::new(&home);
     let data = home.name("data");
     run(Command::new("mariadb-install-db").args([
         "--no-defaults",
@@ -50,6 +53,9 @@ fn mysql_rows_with_native_and_ed25519_accounts() {
         &format!("--socket={}", home.name("socket")),
         &format!("--pid-file={}", home.name("pid")),
         &format!("--init-file={accounts}"),
+        &format!("--ssl-ca={}", text(&certificates.authority)),
+        &format!("--ssl-cert={}", text(&certificates.certificate)),
+        &format!("--ssl-key={}", text(&certificates.key)),
     ]);
     let open = Check::new(Service::Mysql, port).login("open", "").request("SELECT 1");
     let _server = Server::start(&home, &mut command)
@@ -76,6 +82,19 @@ fn mysql_rows_with_native_and_ed25519_accounts() {
         check.expect("service=mysql needs login and request");
     }
     open.expect("up");
+
+    let private = Check::new(Service::Mysql, port).login("private", "right").request("SELECT 1");
+    private.expect("login refused: 1045");
+    let tls = private.tls(Tls::Start);
+    tls.expect("TLS handshake failed: certificate not trusted");
+    let tls = tls.ca_file(&certificates.authority);
+    tls.expect("up");
+    tls.clone().login("native", "right").expect("up");
+    tls.clone().login("private", "wrong").expect("login refused: 1045");
+    let certain = tls.login("certain", "right");
+    certain.expect("login refused: 1045");
+    certain.client(&certificates.certificate, &certificates.key).expect("up");
+
     let nobody = Check::new(Service::Mysql, free_port()).login("native", "right");
     nobody.request("SELECT 1").expect("connection refused");
 }

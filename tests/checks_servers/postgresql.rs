@@ -2,7 +2,7 @@
 
 use crate::check::Check;
 use crate::server::{Certificates, Home, LOOPBACKS, Server, free_port, install, run, text};
-use ldirectord::model::Service;
+use ldirectord::model::{CertificateCheck, Service, Tls};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -105,6 +105,12 @@ fn pgsql_rows_with_scram_and_md5_accounts() {
         check.clone().request("SELECT repeat('x', 10000000)").expect("up");
         check.expect("service=pgsql needs login and request");
     }
+    let private = check.clone().login("modern", "right").request("SELECT 1").tls(Tls::Start);
+    private.expect("TLS handshake failed: certificate not trusted");
+    private.clone().certificate(CertificateCheck::No).expect("up");
+    private.clone().ca_file(&certificates.authority).expect("up");
+    let plain = private.ca_file(&certificates.authority).login("plain", "right");
+    plain.expect("login refused: no pg_hba.conf entry");
     let outsider = check.clone().login("outsider", "right").request("SELECT 1");
     outsider.expect("login refused: no pg_hba.conf entry");
     drop(server);
@@ -123,4 +129,6 @@ fn pgsql_without_tls() {
     let check = check.database("postgres");
     check.clone().login("modern", "right").expect("up");
     check.clone().login("modern", "wrong").expect("login refused: password");
+    let refused = "TLS handshake failed: refused: the server does not offer it";
+    check.login("modern", "right").tls(Tls::Start).expect(refused);
 }

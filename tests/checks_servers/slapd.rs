@@ -2,7 +2,7 @@
 
 use crate::check::Check;
 use crate::server::{Certificates, Home, Server, free_port, install, run, text};
-use ldirectord::model::{CertificateCheck, Service};
+use ldirectord::model::{CertificateCheck, Service, Tls};
 use std::process::Command;
 
 #[test]
@@ -89,4 +89,13 @@ userPassword: right
     let check = Check::new(Service::Ldaps, ldaps).certificate(CertificateCheck::Chain);
     check.expect("TLS handshake failed: certificate not trusted");
     check.clone().ca_file(&certificates.authority).expect("up");
+    for (port, tls) in [(ldap, Tls::Start), (ldaps, Tls::Yes)] {
+        let check = Check::new(Service::Ldap, port).tls(tls);
+        check.expect("TLS handshake failed: certificate not trusted");
+        let check = check.ca_file(&certificates.authority);
+        check.expect("up");
+        let secret = check.clone().request("ou=secret,dc=example");
+        secret.expect("rejected: insufficient access rights (50)");
+        secret.login("cn=checker,dc=example", "right").expect("up");
+    }
 }

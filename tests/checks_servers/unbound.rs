@@ -1,21 +1,27 @@
 //! dns against Unbound.
 
 use crate::check::Check;
-use crate::server::{Home, Server, free_port, install};
-use ldirectord::model::{Service, Transport};
+use crate::server::{Certificates, Home, Server, free_port, install, text};
+use ldirectord::model::{Service, Tls, Transport};
 use std::process::Command;
 
 #[test]
 fn dns_over_udp_and_tcp() {
     install(&["unbound"]);
     let home = Home::new("unbound");
-    let port = free_port();
+    let [port, tls] = [(); 2].map(|()| free_port());
+    let certificates = Certificates::new(&home);
     let long: String =
         (0..60).map(|host| format!("local-data: \"many.example. A 192.0.2.{host}\"\n")).collect();
     let configuration = format!(
         "server:
 interface: 127.0.0.1
 interface: ::1
+interface: 127.0.0.1@{tls}
+interface: ::1@{tls}
+tls-port: {tls}
+tls-service-pem: {cert}
+tls-service-key: {key}
 port: {port}
 do-daemonize: no
 use-syslog: no
@@ -39,11 +45,18 @@ local-zone: refused.example. refuse
 remote-control:
 control-enable: no
 ",
-        directory = home.name(".")
+        directory = home.name("."),
+        cert = text(&certificates.certificate),
+        key = text(&certificates.key),
     );
     let file = home.write("unbound.conf", configuration);
     let _server = Server::start(&home, Command::new("unbound").args(["-d", "-c", &file]))
-        .wait_for_ports("unbound", &[port]);
+        .wait_for_ports("unbound", &[port, tls]);
+
+    let private = Check::new(Service::Dns, tls).request("www.example").receive("7").tls(Tls::Yes);
+    private.expect("TLS handshake failed: certificate not trusted");
+    private.clone().ca_file(&certificates.authority).expect("up");
+    private.ca_file(&certificates.authority).receive("8").expect("answer does not match receive");
 
     for transport in [Transport::Udp, Transport::Tcp] {
         let ask =

@@ -124,7 +124,7 @@ pub fn negotiate(exchange: Exchange, target: SocketAddr) -> CheckOutcome {
 /// As it is logged: `up`, `up: 200 OK`, or the failure.
 pub fn words(outcome: &CheckOutcome) -> String {
     match outcome {
-        CheckOutcome::Up(note) if note.0.is_none() => "up".to_owned(),
+        CheckOutcome::Up(note) if note.words.is_none() => "up".to_owned(),
         CheckOutcome::Up(note) => format!("up: {note}"),
         CheckOutcome::Down(failure) => failure.to_string(),
     }

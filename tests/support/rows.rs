@@ -2,7 +2,7 @@
 
 use super::hostile::Behaviour::{self, *};
 use super::plan::{With, exchange};
-use ldirectord::model::{CertificateCheck, Exchange, Service};
+use ldirectord::model::{CertificateCheck, Exchange, Service, Tls};
 
 /// A protocol.
 pub struct Row {
@@ -26,10 +26,7 @@ impl Row {
 }
 
 fn row(name: &'static str, exchange: Exchange, good: &[u8], unseen: &'static [Behaviour]) -> Row {
-    let tls = matches!(
-        exchange.service,
-        Service::Https | Service::Imaps | Service::Pops | Service::Ldaps
-    );
+    let tls = exchange.tls == Tls::Yes;
     let exchange = if tls { exchange.certificate(CertificateCheck::No) } else { exchange };
     Row { name, exchange, tls, good: good.to_vec(), fixed: true, unseen }
 }
@@ -67,6 +64,7 @@ fn asking(name: &'static str, exchange: Exchange, answer: &[u8]) -> Row {
 pub fn rows() -> Vec<Row> {
     let logged_in = |service| exchange(service).login("checker", "secret");
     let query = |service| logged_in(service).request("/SELECT 1");
+    let over = |service, tls| Exchange { tls, ..exchange(service) };
     let dns = || exchange(Service::Dns).request("/www.example.com").receive("192");
     vec![
         // The greeting's first byte is all that is looked at.
@@ -83,6 +81,34 @@ pub fn rows() -> Vec<Row> {
             &[EndlessBody],
         ),
         row("smtp", exchange(Service::Smtp), SMTP_GOOD, &[EndlessBody]),
+        asking(
+            "smtp with starttls",
+            over(Service::Smtp, Tls::Start),
+            b"220 a\r\n250 b\r\n220 go\r\n",
+        ),
+        asking("nntp with starttls", over(Service::Nntp, Tls::Start), b"200 a\r\n382 go\r\n"),
+        asking("imap with starttls", over(Service::Imap, Tls::Start), b"* OK a\r\n0 OK go\r\n"),
+        asking("pop with starttls", over(Service::Pop, Tls::Start), b"+OK a\r\n+OK go\r\n"),
+        asking("ftp with starttls", over(Service::Ftp, Tls::Start), b"220 a\r\n234 go\r\n"),
+        asking(
+            "ldap with starttls",
+            over(Service::Ldap, Tls::Start),
+            b"\x30\x0c\x02\x01\x04\x78\x07\x0a\x01\x00\x04\x00\x04\x00",
+        ),
+        asking("pgsql with starttls", Exchange { tls: Tls::Start, ..query(Service::Pgsql) }, b"S"),
+        #[cfg(feature = "mysql")]
+        asking(
+            "mysql with starttls",
+            Exchange { tls: Tls::Start, ..query(Service::Mysql) },
+            MYSQL_GOOD,
+        ),
+        row("smtp over tls", over(Service::Smtp, Tls::Yes), SMTP_GOOD, &[EndlessBody]),
+        row(
+            "simpletcp over tls",
+            over(Service::Simpletcp, Tls::Yes).receive("^PONG here I am$"),
+            b"PONG here I am\n",
+            &[EndlessBody],
+        ),
         row("submission", exchange(Service::Submission), SMTP_GOOD, &[EndlessBody]),
         row(
             "ftp",

@@ -6,11 +6,11 @@ use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
     CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH, CHECKPORT, CHECKTIMEOUT,
-    CHECKTYPE, Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
+    CHECKTLS, CHECKTYPE, Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
 };
 use crate::model::{
     CheckMethod, CheckPlan, CheckSource, Exchange, ForwardingMethod, MARKS, Pattern, Protocol,
-    Script, Service, ServiceAddress, ServicePath, Transport, User, Way,
+    Script, Service, ServiceAddress, ServicePath, Tls, Transport, User, Way,
 };
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -53,6 +53,15 @@ pub(super) struct SectionChecks {
 impl SectionChecks {
     pub(super) fn service(&self) -> Service {
         self.service
+    }
+
+    pub(super) fn tls(&self) -> Tls {
+        match &self.method {
+            Method::Negotiate { exchange, .. } => exchange.tls,
+            Method::Fixed(_) | Method::External(_) | Method::ExternalPerl(_) => {
+                Tls::of(self.service)
+            }
+        }
     }
 }
 
@@ -164,7 +173,7 @@ impl Builder<'_, '_> {
     }
 
     /// Refuses a directive that does not go with the check; a global one is for whom it may concern.
-    fn makes_no_sense(
+    pub(super) fn makes_no_sense(
         &mut self,
         section: &Section<'_>,
         lookup: Lookup<'_, '_>,
@@ -204,6 +213,13 @@ impl Builder<'_, '_> {
             self.diagnostics
                 .error(found, &directive.place, text)
                 .hint("it is for external and external-perl");
+        }
+        if word != "negotiate"
+            && let Some(written) = lookup.word(&CHECKTLS)
+        {
+            let check = format!("checktype={word}");
+            let hint = "it is for negotiate checks";
+            self.makes_no_sense(section, lookup, (&CHECKTLS, written), &check, hint);
         }
         let mut program = || Program {
             command: lookup.text(&CHECKCOMMAND).unwrap_or(CHECKCOMMAND.default).to_owned(),

@@ -1,14 +1,16 @@
 //! The question and answer of a negotiate check.
 
 use super::Builder;
-use super::check::{intern, transport};
+use super::check::{SectionChecks, intern, transport};
 use super::lookup::Lookup;
 use crate::config::{
-    CHECKCAFILE, CHECKCERTIFICATE, DATABASE, Found, HTTPBODY, HTTPHEADER, HTTPMETHOD, HTTPREDIRECT,
-    HTTPSTATUS, LOGIN, PASSWD, Place, RECEIVE, REQUEST, SECRET, Section, VIRTUALHOST, Value,
+    CHECKCAFILE, CHECKCERT, CHECKCERTDAYS, CHECKCERTIFICATE, CHECKKEY, CHECKTLS, DATABASE, Found,
+    HTTPBODY, HTTPHEADER, HTTPMETHOD, HTTPREDIRECT, HTTPSTATUS, LOGIN, PASSWD, PROTOCOL, Place,
+    RECEIVE, REQUEST, SECRET, Section, VIRTUALHOST, Value,
 };
 use crate::model::{
-    CertificateCheck, Exchange, HttpMethod, HttpOptions, Pattern, Service, ServiceAddress,
+    CertificateCheck, ClientCertificate, Exchange, HttpMethod, HttpOptions, Pattern, Service,
+    ServiceAddress, ServiceTls, Tls, Transport,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,8 +54,11 @@ impl Builder<'_, '_> {
             passwd,
             database: owned(&DATABASE).unwrap_or_default(),
             secret: owned(&SECRET).unwrap_or_default(),
+            tls: self.tls(section, lookup, address, service),
             certificate: certificate_check(lookup, service),
             ca_file: self.ca_file(lookup, found),
+            client: self.client_certificate(lookup, found),
+            certificate_days: lookup.count(&CHECKCERTDAYS),
         };
         self.exchange_hazards(section, lookup, &exchange);
         self.server_name_hazard(section, &exchange, lookup.place(&VIRTUALHOST));
@@ -138,29 +143,89 @@ impl Builder<'_, '_> {
         Some(path)
     }
 
+    /// A global `checktls` is for the services that it may concern.
+    fn tls(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        address: ServiceAddress,
+        service: Service,
+    ) -> Tls {
+        let word = lookup.word(&CHECKTLS).unwrap_or("no");
+        let default = Tls::of(service);
+        let row = service.row();
+        let mode = match (word, row.tls) {
+            ("yes", ServiceTls::Always) => return default,
+            ("yes", ServiceTls::Words(words)) if words.contains(&"yes") => Tls::Yes,
+            ("starttls", ServiceTls::Words(words)) if words.contains(&"starttls") => Tls::Start,
+            ("no", ServiceTls::Never | ServiceTls::Words(_)) => return Tls::No,
+            _ => {
+                let hint = match row.tls {
+                    ServiceTls::Always if service == Service::Own => {
+                        "the file that defines the service says tls = yes"
+                    }
+                    ServiceTls::Always => "it speaks TLS from the first byte, always",
+                    ServiceTls::Never if service == Service::Http => "use service=https",
+                    ServiceTls::Never => "it has no TLS",
+                    ServiceTls::Words(_) if word == "yes" => "use checktls=starttls",
+                    ServiceTls::Words(_) => "use checktls=yes",
+                };
+                let what = format!("service={service}");
+                self.makes_no_sense(section, lookup, (&CHECKTLS, word), &what, hint);
+                return default;
+            }
+        };
+        if transport(address) == Transport::Udp && row.directives.contains(&PROTOCOL.name) {
+            let hint = "there is no TLS over UDP: set protocol=tcp";
+            self.makes_no_sense(section, lookup, (&CHECKTLS, word), "protocol=udp", hint);
+            return default;
+        }
+        mode
+    }
+
+    fn client_certificate(
+        &mut self,
+        lookup: Lookup<'_, '_>,
+        found: Found,
+    ) -> Option<ClientCertificate> {
+        let Some(certificate) = lookup.text(&CHECKCERT) else {
+            if let Some(place) = lookup.place(&CHECKKEY) {
+                let text = format!("{} makes no sense without {}", CHECKKEY.name, CHECKCERT.name);
+                self.diagnostics.error(found, place, text);
+            }
+            return None;
+        };
+        let key = lookup.text(&CHECKKEY).unwrap_or(certificate);
+        let client = ClientCertificate { certificate: certificate.into(), key: key.into() };
+        let place = lookup.place(&CHECKKEY).or_else(|| lookup.place(&CHECKCERT))?;
+        if let Err(error) = self.resolver.key_pair(&client.certificate, &client.key) {
+            let text = format!("{}: {error}", CHECKCERT.error);
+            self.diagnostics.error(found, place, text);
+        }
+        Some(client)
+    }
+
     /// Directives about certificates where no certificate is ever seen.
-    pub(super) fn check_certificate_directives(&mut self, section: &Section<'_>, service: Service) {
+    pub(super) fn check_certificate_directives(
+        &mut self,
+        section: &Section<'_>,
+        checks: &SectionChecks,
+    ) {
+        let service = checks.service();
         // http and http_proxy may be sent on to an https URL.
-        let sees_certificates = matches!(
-            service,
-            Service::Http
-                | Service::HttpProxy
-                | Service::Https
-                | Service::Imaps
-                | Service::Ldaps
-                | Service::Own
-                | Service::Pops
-        );
-        if sees_certificates {
+        let may_see = matches!(service, Service::Http | Service::HttpProxy | Service::Own);
+        if may_see || checks.tls() != Tls::No {
             return;
         }
-        let rows = [&CHECKCERTIFICATE, &CHECKCAFILE];
+        let hint = match service.row().tls {
+            ServiceTls::Words(_) => "this check does not speak TLS: set checktls",
+            ServiceTls::Always | ServiceTls::Never => "it is for checks over TLS",
+        };
+        let rows = [&CHECKCERTIFICATE, &CHECKCAFILE, &CHECKCERT, &CHECKKEY, &CHECKCERTDAYS];
         for directive in section.directives.iter().filter(|directive| rows.contains(&directive.row))
         {
             let text = format!("{} makes no sense for service={service}", directive.row.name);
-            self.diagnostics
-                .error(Found::After(section.end), &directive.place, text)
-                .hint("it is for https, http, http_proxy, imaps, ldaps and pops");
+            self.diagnostics.error(Found::After(section.end), &directive.place, text).hint(hint);
         }
     }
 }

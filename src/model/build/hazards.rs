@@ -3,11 +3,11 @@
 use super::Builder;
 use super::lookup::Lookup;
 use crate::config::{
-    CHECKCERTIFICATE, CHECKCOMMAND, CHECKTYPE, HTTPBODY, HTTPMETHOD, LOGIN, NETMASK, OPS,
-    PERSISTENT, Place, RECEIVE, REQUEST, SCHEDULER, SERVICE, Section,
+    CHECKCOMMAND, CHECKTYPE, HTTPBODY, HTTPMETHOD, LOGIN, NETMASK, OPS, PERSISTENT, Place, RECEIVE,
+    REQUEST, SCHEDULER, SERVICE, Section,
 };
 use crate::model::{
-    Exchange, HttpMethod, Protocol, RealServer, Service, ServiceAddress, VirtualService,
+    Exchange, HttpMethod, Protocol, RealServer, Service, ServiceAddress, Tls, VirtualService,
 };
 
 /// The schedulers of Linux (net/netfilter/ipvs).
@@ -142,8 +142,7 @@ impl Builder<'_, '_> {
         exchange: &Exchange,
         place: Option<&Place>,
     ) {
-        let reads = exchange.service.row().directives;
-        let over_tls = reads.contains(&CHECKCERTIFICATE.name);
+        let over_tls = exchange.tls != Tls::No || exchange.service == Service::Own;
         let (Some(host), Some(place), true) = (&exchange.virtual_host, place, over_tls) else {
             return;
         };

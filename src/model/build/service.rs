@@ -69,7 +69,7 @@ impl Builder<'_, '_> {
             address.set_port(port);
         }
         let checks = self.section_checks(section, lookup, address);
-        self.check_certificate_directives(section, checks.service());
+        self.check_certificate_directives(section, &checks);
         let real_servers = self.real_servers(section, address, &checks);
         self.refuse_duplicate(section, address);
         self.idle_directives(section, lookup, address);

@@ -191,7 +191,7 @@ fn nobody_is_reminded_of_a_fallback_that_has_gone() {
 fn the_log_says_what_a_check_has_found_and_what_follows() {
     let mut bench = Bench::of(VirtualService { failure_count: 2, ..service() });
     bench.take();
-    bench.outcome(2, CheckOutcome::Up(crate::check::Note(Some("fine".into()))));
+    bench.outcome(2, CheckOutcome::up_with("fine"));
     assert_eq!(
         bench.logs(),
         [

@@ -261,6 +261,35 @@ pub struct ServerStatus {
     /// What an operator has said of it by command.
     #[serde(default, rename = "override")]
     pub operator: Option<OverrideStatus>,
+    /// Its certificate, where `checkcertdays` asks for it and a check over TLS has seen it.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// How long a real server's certificate is valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Its last second.
+    pub ends: UnixTime,
+    /// Whether that is within `checkcertdays`.
+    pub soon: bool,
+}
+
+impl CertificateStatus {
+    /// What there is to say, if it ends soon.
+    pub fn words(&self, now: UnixTime) -> Option<String> {
+        self.soon.then(|| certificate_words(self.ends.saturating_sub(now).div_euclid(86_400)))
+    }
+}
+
+/// `the certificate ends in 12 days`
+pub(crate) fn certificate_words(days: i64) -> String {
+    match days {
+        ..0 => "the certificate has ended".to_owned(),
+        0 => "the certificate ends within a day".to_owned(),
+        1 => "the certificate ends in 1 day".to_owned(),
+        days => format!("the certificate ends in {days} days"),
+    }
 }
 
 impl ServiceStatus {

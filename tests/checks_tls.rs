@@ -6,7 +6,10 @@
 
 mod support;
 
-use ldirectord::model::{CertificateCheck, ClientCertificate, Resolver, Service, SystemResolver};
+use ldirectord::check::CheckOutcome;
+use ldirectord::model::{
+    CertificateCheck, ClientCertificate, Exchange, Resolver, Service, SystemResolver,
+};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
@@ -240,6 +243,27 @@ fn a_server_that_asks_who_we_are_is_shown_the_client_certificate() {
     ] {
         let error = pair(certificate, key).unwrap_err();
         assert!(error.ends_with(cause), "{error}");
+    }
+}
+
+#[test]
+fn the_end_of_a_certificate_is_seen_where_it_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    Recipe { days: (-1, 10), ..Recipe::new("www.example.com") }
+        .make()
+        .write(&directory.path().join("ten.pem"), &directory.path().join("ten.key"));
+    // A second may pass meanwhile.
+    for (certificate, days) in [("ten", 9..=10), ("expired", -2..=-1)] {
+        let (_daemon, address) = start(&kind(certificate, certificate, "", ""), directory.path());
+        let https = exchange(Service::Https).certificate(CertificateCheck::No);
+        let seen = |https| match negotiate(https, address) {
+            CheckOutcome::Up(note) => note.certificate,
+            CheckOutcome::Down(failure) => panic!("{failure}"),
+        };
+        assert_eq!(seen(https.clone()), None);
+        let end = seen(Exchange { certificate_days: Some(1), ..https }).unwrap();
+        assert!(days.contains(&end.days), "{certificate}: {end:?}");
     }
 }
 

@@ -319,6 +319,9 @@ fn row(server: &ServerStatus, history: Option<&History>, now: UnixTime) -> Marku
                 @if let Some(why) = &server.why { (why) " " }
                 @if server.failures > 0 { "(" (counted(server.failures as usize, "failure")) ") " }
                 @if let Some(operator) = &server.operator { (said(operator, now)) }
+                @if let Some(words) = server.certificate.as_ref().and_then(|it| it.words(now)) {
+                    " " span.notice { (words) }
+                }
             }
         }
     }

@@ -64,5 +64,6 @@ fn up(service: usize, server: usize) -> ServerStatus {
         inactive: 30,
         connections_per_second: 3,
         operator: None,
+        certificate: None,
     }
 }

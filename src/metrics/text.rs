@@ -668,6 +668,15 @@ impl Page {
             ),
             |it| it.status.check_duration_us.map(|duration| seconds(duration, 1_000_000)),
         );
+        self.each_server(
+            sources,
+            (
+                "ldirectord_real_server_certificate_end_timestamp_seconds",
+                Gauge,
+                "When the real server's certificate ends; where checkcertdays is set.",
+            ),
+            |it| it.status.certificate.as_ref().map(|certificate| certificate.ends),
+        );
         self.counted(
             "ldirectord_real_server_checks_total",
             "Checks by their result.",

@@ -94,6 +94,16 @@ impl CheckPlan {
         }
     }
 
+    /// `checkcertdays`, of a check that may see a certificate.
+    pub fn certificate_days(&self) -> Option<u32> {
+        match &self.method {
+            CheckMethod::Negotiate(exchange) | CheckMethod::Combined { exchange, .. } => {
+                exchange.certificate_days
+            }
+            _ => None,
+        }
+    }
+
     /// What a check is called in the log: `connect`, `http`, `external`.
     pub fn word(&self, step: Step) -> String {
         match (&self.method, step) {

@@ -2,13 +2,13 @@
 
 use super::input::Now;
 use super::operator::Entry;
-use super::step::Owner;
+use super::step::{LastCheck, Owner};
 use crate::dataplane::{plan_service, service_key};
 use crate::director::{Director, Health, Override, ServiceState, Want, WantedDestination};
-use crate::model::{CheckMethod, DestinationAddress, Fallback, Status};
+use crate::model::{CheckMethod, CheckPlan, DestinationAddress, Fallback, Status};
 use crate::status::{
-    FallbackServerStatus, FallbackStatus, HookRun, HookStatus, OverrideStatus, Phase, ReloadStatus,
-    ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime, unix,
+    CertificateStatus, FallbackServerStatus, FallbackStatus, HookRun, HookStatus, OverrideStatus,
+    Phase, ReloadStatus, ServerState, ServerStatus, ServiceStatus, StatusReport, UnixTime, unix,
 };
 use ipvs_rs::{Destination, DestinationEntry, Service, ServiceKey};
 use std::collections::HashMap;
@@ -194,8 +194,19 @@ fn server_status(
             .operator
             .of(state.address(), real.address)
             .map(|entry| override_status(entry, now)),
+        certificate: last.and_then(|last| certificate_status(&real.check, last, now)),
     }
 }
+
+/// Counted now: the last check may be a day old.
+fn certificate_status(plan: &CheckPlan, last: &LastCheck, now: Now) -> Option<CertificateStatus> {
+    let (limit, ends) = (plan.certificate_days()?, last.certificate?.at);
+    let left = ends.saturating_sub(unix(now.wall));
+    Some(CertificateStatus { ends, soon: left < i64::from(limit) * DAY })
+}
+
+/// Seconds.
+const DAY: i64 = 86_400;
 
 fn override_status(entry: &Entry, now: Now) -> OverrideStatus {
     let (what, weight) = match entry.what {

@@ -15,7 +15,7 @@ use super::report;
 use super::schedule::Schedule;
 use super::setup::{Configuration, Faults};
 use super::telling::Cause;
-use crate::check::{CheckOutcome, Failure};
+use crate::check::{CertificateEnd, CheckOutcome, Failure};
 use crate::dataplane::{Paths, Stage, Table, TableError, listing};
 use crate::director::{
     Action, Change, CheckId, Checked, Director, Event, Health, Overrides, ServiceState,
@@ -47,6 +47,8 @@ pub(super) struct LastCheck {
     pub(super) at: Instant,
     pub(super) duration: Duration,
     pub(super) failure: Option<Failure>,
+    /// As the last check that passed saw it.
+    pub(super) certificate: Option<CertificateEnd>,
 }
 
 /// The last run of a service's fallback command, for `status`.
@@ -398,13 +400,19 @@ impl Owner {
         self.unanswered.remove(&checked.check);
         let excused = self.excuse(checked);
         let checked = excused.as_ref().unwrap_or(checked);
-        let failure = match &checked.outcome {
-            CheckOutcome::Up(_) => None,
-            CheckOutcome::Down(failure) => Some(failure.clone()),
+        let (failure, seen) = match &checked.outcome {
+            CheckOutcome::Up(note) => (None, note.certificate),
+            CheckOutcome::Down(failure) => (Some(failure.clone()), None),
         };
-        let last = LastCheck { at: now.instant, duration: checked.duration, failure };
-        let before = self.last_checks.insert(checked.check, last);
-        let failure_before = before.and_then(|before| before.failure);
+        let before = self.last_checks.remove(&checked.check);
+        let (failure_before, certificate_before) =
+            before.map_or((None, None), |before| (before.failure, before.certificate));
+        if let Some(certificate) = seen {
+            self.tell_certificate(checked.check, certificate, certificate_before);
+        }
+        let certificate = seen.or(certificate_before);
+        let (at, duration) = (now.instant, checked.duration);
+        self.last_checks.insert(checked.check, LastCheck { at, duration, failure, certificate });
         self.tell_outcome(checked, failure_before.as_ref(), now);
         for action in self.director.handle(Event::Checked(checked.clone()), now.instant) {
             match action {

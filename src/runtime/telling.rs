@@ -5,11 +5,12 @@ use super::effect::Effect;
 use super::input::Now;
 use super::report;
 use super::step::Owner;
-use crate::check::{CheckOutcome, Failure};
+use crate::check::{CertificateEnd, CheckOutcome, Failure};
 use crate::dataplane::{Done, Notice};
-use crate::director::{Checked, Health, Override, Report};
+use crate::director::{CheckId, Checked, Health, Override, Report};
 use crate::event::What;
 use crate::model::{DestinationAddress, ServiceAddress};
+use crate::status::certificate_words;
 use log::Level;
 use std::time::Instant;
 
@@ -119,6 +120,25 @@ impl Owner {
                 let (service, server) = (&state.service, member.server);
                 Alerts::monitor(service, server, &checked.outcome, now, &mut self.effects);
             }
+        }
+    }
+
+    /// Tells of a certificate that ends within `checkcertdays`, once a day, and of one that does no more.
+    pub(super) fn tell_certificate(
+        &mut self,
+        check: CheckId,
+        seen: CertificateEnd,
+        before: Option<CertificateEnd>,
+    ) {
+        let Some(plan) = self.director.plan(check) else { return };
+        let Some(limit) = plan.certificate_days() else { return };
+        let is_soon = |end: CertificateEnd| i64::from(end.days) < i64::from(limit);
+        let (target, days) = (plan.target(), i64::from(seen.days));
+        if is_soon(seen) && before.is_none_or(|before| before.days != seen.days) {
+            let words = certificate_words(days);
+            self.log(Level::Warn, format!("{target}: {words} (checkcertdays={limit})"));
+        } else if !is_soon(seen) && before.is_some_and(is_soon) {
+            self.log(Level::Info, format!("{target}: the certificate is valid for {days} days"));
         }
     }
 

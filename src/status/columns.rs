@@ -113,7 +113,14 @@ fn weight(server: &ServerStatus) -> Span {
 fn why(server: &ServerStatus, now: UnixTime) -> Vec<Span> {
     let why = |text: String| Span::new("why", text, Paint::Plain);
     let check = server.why.as_deref().unwrap_or_default();
-    let Some(said) = &server.operator else { return vec![why(check.to_owned())] };
+    let Some(said) = &server.operator else {
+        let mut spans = vec![why(check.to_owned())];
+        if let Some(words) = certificate(server, now) {
+            let gap = if check.is_empty() { "" } else { "; " };
+            spans.push(Span::new("certificate", format!("{gap}{words}"), Paint::Notice));
+        }
+        return spans;
+    };
     let what = match said.what.as_str() {
         "drain" => "drained",
         "disable" => "disabled",
@@ -131,7 +138,14 @@ fn why(server: &ServerStatus, now: UnixTime) -> Vec<Span> {
     if said.what != "disable" && !check.is_empty() {
         spans.push(why(format!("; {check}")));
     }
+    if let Some(words) = certificate(server, now) {
+        spans.push(Span::new("certificate", format!("; {words}"), Paint::Notice));
+    }
     spans
+}
+
+fn certificate(server: &ServerStatus, now: UnixTime) -> Option<String> {
+    server.certificate.as_ref()?.words(now)
 }
 
 fn duration(microseconds: u64) -> String {
@@ -144,9 +158,9 @@ fn duration(microseconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::OverrideStatus;
     use super::super::page::Colours;
     use super::super::samples::{NOW, server};
+    use super::super::{CertificateStatus, OverrideStatus};
     use super::*;
 
     fn shown(servers: &[ServerStatus], width: usize) -> Vec<String> {
@@ -178,6 +192,24 @@ mod tests {
             assert_eq!(shown(&servers, width)[1], expected, "{width}");
         }
         assert_eq!(shown(&servers, 44)[2], "  up     10.0.1.1:80");
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_told_behind_the_why() {
+        let with = |why, soon, ends| ServerStatus {
+            certificate: Some(CertificateStatus { ends, soon }),
+            ..server("10.0.1.1:443", ServerState::Up, why)
+        };
+        let day = 86_400;
+        for (server, end) in [
+            (with(None, true, NOW + 12 * day + 5), "1 ms  the certificate ends in 12 days"),
+            (with(None, true, NOW + 5), "1 ms  the certificate ends within a day"),
+            (with(Some("status 503"), true, NOW - 5), "status 503; the certificate has ended"),
+            (with(None, false, NOW + 40 * day), "1 ms"),
+        ] {
+            let line = &shown(&[server], 200)[1];
+            assert!(line.trim_end().ends_with(end), "{line}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) fn server(address: &str, state: ServerState, why: Option<&str>) -> Se
         inactive: 30,
         connections_per_second: 3,
         operator: None,
+        certificate: None,
     }
 }
 

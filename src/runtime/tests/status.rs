@@ -34,6 +34,7 @@ fn status_tells_of_a_server_what_its_last_check_found_and_what_the_table_lists()
         inactive: 0,
         connections_per_second: 0,
         operator: None,
+        certificate: None,
     };
     assert_eq!(server(&mut bench), unchecked);
     bench.pass(Duration::from_secs(1));

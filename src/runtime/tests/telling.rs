@@ -1,6 +1,8 @@
 //! What is told, and to whom.
 
 use super::*;
+use crate::check::{CertificateEnd, Note};
+use crate::model::{Exchange, Service};
 use crate::model::{Fallback, Script, Status};
 use std::path::Path;
 
@@ -354,4 +356,33 @@ fn refusing_once() -> Table {
         first.then_some(Errno::EPERM)
     };
     Table::new(Box::new(memory.refusing(Box::new(refusal))))
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told_once_a_day() {
+    let exchange = Exchange { certificate_days: Some(14), ..Exchange::new(Service::Https) };
+    let mut service = service();
+    service.real_servers[0].check = plan(2, CheckMethod::Negotiate(Arc::new(exchange)));
+    let mut bench = Bench::of(service);
+    let mut pass = |days: Option<i32>| {
+        let certificate = days.map(|days| CertificateEnd { at: 1000, days });
+        bench.outcome(2, CheckOutcome::Up(Note { words: None, certificate }));
+        bench.take().into_iter().filter_map(certificate_line).collect::<Vec<_>>()
+    };
+    assert_eq!(pass(None), [""; 0]);
+    assert_eq!(pass(Some(20)), [""; 0], "not yet");
+    assert_eq!(pass(Some(13)), ["the certificate ends in 13 days (checkcertdays=14)"]);
+    assert_eq!(pass(Some(13)), [""; 0], "told");
+    assert_eq!(pass(None), [""; 0]);
+    assert_eq!(pass(Some(13)), [""; 0], "still told");
+    assert_eq!(pass(Some(0)), ["the certificate ends within a day (checkcertdays=14)"]);
+    assert_eq!(pass(Some(-1)), ["the certificate has ended (checkcertdays=14)"]);
+    assert_eq!(pass(Some(89)), ["the certificate is valid for 89 days"]);
+    assert_eq!(pass(Some(88)), [""; 0]);
+}
+
+fn certificate_line(effect: Effect) -> Option<String> {
+    let Effect::Log(_, line) = effect else { return None };
+    let (target, words) = line.split_once(": ")?;
+    (words.contains("certificate") && target == "10.0.0.2:80").then(|| words.to_owned())
 }

@@ -18,6 +18,7 @@ fn server(address: &str, state: ServerState) -> ServerStatus {
         inactive: 0,
         connections_per_second: 0,
         operator: None,
+        certificate: None,
     }
 }
 

@@ -11,6 +11,8 @@ mod check;
 #[path = "checks_servers/server.rs"]
 mod server;
 
+#[path = "checks_servers/brokers.rs"]
+mod brokers;
 #[path = "checks_servers/chrony.rs"]
 mod chrony;
 #[path = "checks_servers/dovecot.rs"]
@@ -25,10 +27,14 @@ mod kamailio;
 mod leafnode;
 #[path = "checks_servers/mariadb.rs"]
 mod mariadb;
+#[path = "checks_servers/others.rs"]
+mod others;
 #[path = "checks_servers/postgresql.rs"]
 mod postgresql;
 #[path = "checks_servers/slapd.rs"]
 mod slapd;
+#[path = "checks_servers/stores.rs"]
+mod stores;
 #[path = "checks_servers/unbound.rs"]
 mod unbound;
 #[path = "checks_servers/vsftpd.rs"]

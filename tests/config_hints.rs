@@ -10,7 +10,7 @@ use std::path::Path;
 
 fn load(text: &[u8]) -> (Option<Model>, Report) {
     let resolver = MemoryResolver::new("http 80/tcp www\nhttps 443/tcp\n")
-        .service_definition("redis", "port = 6379\ntls = yes\nexpect = \"PONG\"\n")
+        .service_definition("line", "port = 6379\ntls = yes\nexpect = \"PONG\"\n")
         .service_definition("broken", "expect = \"(\"\n");
     match load_source(Path::new("FILE"), Source::from_bytes(text.to_vec()), &resolver) {
         Ok(loaded) => (Some(loaded.model), loaded.report),
@@ -377,7 +377,7 @@ fn ports_make_one_service_each() {
 #[test]
 fn a_service_of_one_s_own_is_what_its_file_says() {
     let text = |more: &str| {
-        format!("virtual=192.0.2.1:7000\n\treal=192.0.2.2 gate\n\tservice=redis\n{more}")
+        format!("virtual=192.0.2.1:7000\n\treal=192.0.2.2 gate\n\tservice=line\n{more}")
     };
     let port = |more: &str| {
         let (model, report) = load(text(more).as_bytes());
@@ -398,7 +398,8 @@ fn a_service_of_one_s_own_is_what_its_file_says() {
         "virtual=192.0.2.1:80\n\tservice=broken\n",
         &["error invalid service: /etc/ha.d/services.d/broken: line 1"],
     );
-    let udp = "error service redis is checked over tcp, and this virtual service is udp (set protocol=tcp";
+    let udp =
+        "error service line is checked over tcp, and this virtual service is udp (set protocol=tcp";
     says(text("\tprotocol=udp\n"), &[udp]);
     says(text("").replace(":7000", ":53"), &[udp]);
     assert_eq!(said(text("").replace("192.0.2.1:7000", "7")), [""; 0]);

@@ -488,6 +488,14 @@ fn additions_are_refused_where_they_make_no_sense() {
             "virtual=10.0.0.1:443\n\tservice=https\n\tcheckcert=/no.pem\n\treal=10.0.0.2 gate\n",
             "invalid client certificate: no such file",
         ),
+        (
+            "virtual=10.0.0.1:9\n\tservice=udp\n\trequest=\"0\"\n\treal=10.0.0.2 gate\n",
+            "invalid request string: 0",
+        ),
+        (
+            "virtual=10.0.0.1:9\n\tservice=snmp\n\treal=10.0.0.2 gate 1 \"sysName\",\"x\"\n",
+            "invalid request string: sysName",
+        ),
         ("checkcertdays=0\n", "checkcertdays must be a number of days"),
         (
             "virtual=10.0.0.1:443\n\tcheckcafile=/nowhere\n\treal=10.0.0.2 gate\n",
@@ -504,6 +512,22 @@ fn additions_are_refused_where_they_make_no_sense() {
     ] {
         assert_eq!(first_error(text), error, "{text}");
     }
+}
+
+#[test]
+fn a_service_that_the_original_does_not_know_is_had_by_name_and_asked_as_written() {
+    let of = |port: u16, more: &str| {
+        let text = format!("virtual=10.0.0.1:{port}\n{more}\treal=10.0.0.2:{port} gate\n");
+        let exchange = exchange(&model(&text).services[0], 0).clone();
+        (exchange.service, exchange.request)
+    };
+    let ask = |service: &str| format!("\tservice={service}\n\trequest=\"a b\"\n");
+    for port in [5672, 11211, 1883, 6379, 161, 22, 69] {
+        assert_eq!(of(port, "").0, Service::None, "{port}");
+    }
+    assert_eq!(of(9, &ask("redis")), (Service::Redis, "a b".to_owned()));
+    assert_eq!(of(9, &ask("tftp")), (Service::Tftp, "a b".to_owned()));
+    assert_eq!(of(9, &ask("websocket")), (Service::Websocket, "/a b".to_owned()));
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn examples() -> Vec<(PathBuf, String)> {
 
 fn load(path: &Path, text: &[u8]) -> Result<Loaded, LoadError> {
     let resolver = MemoryResolver::new("http 80/tcp\ndomain 53/tcp\ndomain 53/udp\n")
-        .service_definition("redis", include_str!("../examples/services.d/redis"));
+        .service_definition("beanstalkd", include_str!("../examples/services.d/beanstalkd"));
     load_source(path, Source::from_bytes(text.to_vec()), &resolver)
 }
 

@@ -106,14 +106,22 @@ impl Probe<'_> {
     /// # Errors
     /// When there is no route, or no socket to be had.
     pub(super) fn udp(&self) -> Result<UdpSocket, Failure> {
+        let socket = self.udp_to_any_port()?;
+        socket.connect(self.target).map_err(Failure::not_connected)?;
+        Ok(socket)
+    }
+
+    /// A UDP socket for a protocol whose answers come from another port.
+    ///
+    /// # Errors
+    /// When there is no socket to be had.
+    pub(super) fn udp_to_any_port(&self) -> Result<UdpSocket, Failure> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(family(self.target), SockType::Datagram, flags, None)
             .map_err(|error| Failure::local(error.into()))?;
         leave_by(&socket, self.target, self.way, Ports::Any)?;
-        let socket = UdpSocket::from(socket);
         transcript::tell(|| Seen::Udp(self.target));
-        socket.connect(self.target).map_err(Failure::not_connected)?;
-        Ok(socket)
+        Ok(UdpSocket::from(socket))
     }
 }
 

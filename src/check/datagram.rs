@@ -1,11 +1,11 @@
-//! One question and its answer over UDP: dns, ntp, radius, sip.
+//! One question and its answer over UDP.
 
 use super::ours::errno;
 use super::transcript;
 use super::{Deadline, Failure};
 use nix::errno::Errno;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// Bytes of one answer that are kept; no protocol here has longer ones (DNS 512, RADIUS 4096).
@@ -35,12 +35,50 @@ pub(super) fn ask<T>(
     socket: &UdpSocket,
     deadline: Deadline,
     question: &[u8],
-    mut judge: impl FnMut(&[u8]) -> Heard<T>,
+    judge: impl FnMut(&[u8]) -> Heard<T>,
 ) -> Result<T, Failure> {
+    let send = || socket.send(question).map(drop);
+    let receive = |buffer: &mut [u8]| socket.recv(buffer).map(|length| Some((length, ())));
+    repeat(socket, deadline, question, send, receive, judge).map(|((), answer)| answer)
+}
+
+/// As [`ask`], of a server that answers from any of its ports; returns which. Nothing tells such a socket
+/// that nobody listens.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_any_port<T>(
+    socket: &UdpSocket,
+    server: SocketAddr,
+    deadline: Deadline,
+    question: &[u8],
+    judge: impl FnMut(&[u8]) -> Heard<T>,
+) -> Result<(SocketAddr, T), Failure> {
+    let send = || socket.send_to(question, server).map(drop);
+    let receive = |buffer: &mut [u8]| {
+        let (length, from) = socket.recv_from(buffer)?;
+        Ok((from.ip() == server.ip()).then_some((length, from)))
+    };
+    repeat(socket, deadline, question, send, receive, judge)
+}
+
+fn repeat<T, F>(
+    socket: &UdpSocket,
+    deadline: Deadline,
+    question: &[u8],
+    send: impl Fn() -> io::Result<()>,
+    receive: impl Fn(&mut [u8]) -> io::Result<Option<(usize, F)>>,
+    mut judge: impl FnMut(&[u8]) -> Heard<T>,
+) -> Result<(F, T), Failure> {
+    let send = || {
+        send().map_err(not_sent)?;
+        transcript::sent_datagram(question);
+        Ok::<_, Failure>(())
+    };
     let mut buffer = vec![0; ANSWER_LIMIT];
     let mut suspicion = None;
     let mut pause = FIRST_REPEAT;
-    send(socket, question)?;
+    send()?;
     let mut repeat_at = Instant::now() + pause;
     loop {
         let Ok(left) = deadline.remaining() else {
@@ -48,30 +86,26 @@ pub(super) fn ask<T>(
         };
         let until_repeat = repeat_at.saturating_duration_since(Instant::now());
         if until_repeat.is_zero() {
-            send(socket, question)?;
+            send()?;
             pause *= 2;
             repeat_at += pause;
             continue;
         }
         socket.set_read_timeout(Some(left.min(until_repeat)))?;
-        let length = match socket.recv(&mut buffer) {
-            Ok(length) => length,
+        let (length, from) = match receive(&mut buffer) {
+            Ok(Some(received)) => received,
+            // Somebody else's.
+            Ok(None) => continue,
             Err(error) if is_pause(&error) => continue,
             Err(error) => return Err(error.into()),
         };
         transcript::received_datagram(&buffer[..length]);
         match judge(&buffer[..length]) {
-            Heard::Answer(answer) => return Ok(answer),
+            Heard::Answer(answer) => return Ok((from, answer)),
             Heard::Stray => {}
             Heard::Suspect(failure) => suspicion = Some(failure),
         }
     }
-}
-
-fn send(socket: &UdpSocket, question: &[u8]) -> Result<(), Failure> {
-    socket.send(question).map_err(not_sent)?;
-    transcript::sent_datagram(question);
-    Ok(())
 }
 
 /// A packet filter of this machine lets nothing through to the server, neither what is forwarded:

@@ -4,13 +4,13 @@
 //! own entry) finds exactly one, and its name matches `receive`. The bind is simple with `login`
 //! and `passwd` if both are given, else anonymous.
 
+use super::ber::{constructed, element, encode, integer, primitive};
 use super::connect::Probe;
 use super::transcript::{search, secret};
 use super::{CheckOutcome, Failure};
 use crate::model::{Exchange, Tls};
-use bytes::BytesMut;
 use lber::common::TagClass;
-use lber::structure::{PL, StructureTag};
+use lber::structure::StructureTag;
 use std::io::{Read, Write};
 
 /// Bytes of one message. Only names are asked for, and names are short.
@@ -122,24 +122,7 @@ fn search_request(base: &str) -> Vec<u8> {
 }
 
 fn message(id: u8, operation: StructureTag) -> Vec<u8> {
-    let mut bytes = BytesMut::new();
-    let message = constructed(TagClass::Universal, 16, vec![integer(id), operation]);
-    // Writing to memory does not fail.
-    let _ = lber::write::encode_into(&mut bytes, message);
-    bytes.to_vec()
-}
-
-fn constructed(class: TagClass, id: u64, parts: Vec<StructureTag>) -> StructureTag {
-    StructureTag { class, id, payload: PL::C(parts) }
-}
-
-fn primitive(class: TagClass, id: u64, content: &[u8]) -> StructureTag {
-    StructureTag { class, id, payload: PL::P(content.to_vec()) }
-}
-
-/// Below 128: one byte.
-fn integer(value: u8) -> StructureTag {
-    primitive(TagClass::Universal, 2, &[value])
+    encode(constructed(TagClass::Universal, 16, vec![integer(id), operation]))
 }
 
 fn enumerated(value: u8) -> StructureTag {
@@ -283,23 +266,6 @@ fn outcome(content: &[u8]) -> Option<Outcome> {
     let (0x04, _matched_name, rest) = element(rest)? else { return None };
     let (0x04, text, _) = element(rest)? else { return None };
     Some(Outcome { code, text: Failure::text(text) })
-}
-
-/// The first BER element: its tag, its content, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        if bytes.is_empty() || bytes.len() > 4 {
-            return None;
-        }
-        (bytes.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)), rest)
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 #[cfg(test)]

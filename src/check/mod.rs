@@ -8,6 +8,8 @@
 //! `probe.tls()`, `probe.udp()`) and calls `talk(stream, exchange)`, which is the protocol and
 //! takes anything that is `Read + Write`, so that tests and fuzzers can play the server.
 
+mod amqp;
+mod ber;
 mod connect;
 mod datagram;
 mod deadline;
@@ -22,6 +24,8 @@ pub mod imap;
 pub mod ldap;
 mod line;
 mod lookup;
+mod memcached;
+mod mqtt;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod nntp;
@@ -35,14 +39,20 @@ pub mod pgsql;
 mod ping;
 pub mod pop;
 pub mod radius;
+mod redis;
 #[cfg(test)]
 mod script;
 mod simpletcp;
 pub mod sip;
 mod smtp;
+pub mod snmp;
 mod sql;
+mod ssh;
+pub mod tftp;
 pub mod tls;
 pub mod transcript;
+pub mod udp;
+mod websocket;
 
 pub use connect::begin as begin_connect;
 pub use datagram::Heard;
@@ -89,7 +99,15 @@ pub fn begin(plan: &CheckPlan, step: Step) -> Begin {
             Step::Full | Step::Connect,
         ) => match (exchange.service, exchange.transport) {
             (Service::None, _) => Begin::Outcome(CheckOutcome::up()),
-            (Service::Radius | Service::Ntp | Service::Oracle, _)
+            (
+                Service::Radius
+                | Service::Ntp
+                | Service::Oracle
+                | Service::Snmp
+                | Service::Tftp
+                | Service::Udp,
+                _,
+            )
             | (Service::Dns | Service::Sip | Service::Simpletcp, Transport::Udp) => Begin::Work,
             (Service::Http | Service::Https | Service::HttpProxy, _)
                 if !http::begins_at(exchange, plan.target()) =>
@@ -197,6 +215,15 @@ fn negotiate(probe: Probe<'_>) -> CheckOutcome {
         Service::Pop | Service::Pops => pop::check(probe).into(),
         Service::Radius => radius::check(probe).into(),
         Service::Sip => sip::check(probe).into(),
+        Service::Amqp => amqp::check(probe).into(),
+        Service::Memcached => memcached::check(probe).into(),
+        Service::Mqtt => mqtt::check(probe).into(),
+        Service::Redis => redis::check(probe).into(),
+        Service::Snmp => snmp::check(probe).into(),
+        Service::Ssh => ssh::check(probe).into(),
+        Service::Tftp => tftp::check(probe).into(),
+        Service::Udp => udp::check(probe).into(),
+        Service::Websocket => websocket::check(probe).into(),
         Service::Smtp | Service::Submission => smtp::check(probe).into(),
     }
 }
@@ -221,6 +248,14 @@ where
             simpletcp::talk(stream, exchange, Deadline::after(Duration::from_secs(60)))
         }
         Service::Sip => sip::talk(stream, "OPTIONS"),
+        Service::Amqp => amqp::talk(stream, exchange),
+        Service::Memcached => memcached::talk(stream, exchange),
+        Service::Mqtt => mqtt::talk(stream, exchange),
+        Service::Redis => redis::talk(stream, exchange),
+        Service::Ssh => ssh::talk(stream, exchange),
+        Service::Websocket => {
+            websocket::talk(stream, exchange, SocketAddr::from(([127, 0, 0, 1], 80)))
+        }
         Service::Smtp | Service::Submission => smtp::talk(stream),
         _ => return None,
     };

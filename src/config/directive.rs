@@ -401,7 +401,8 @@ directives! {
             "What a negotiate check asks: for http and https the path, for http_proxy a URL, for ftp a \
              file, for dns a name, for ldap a base, for SQL a statement, for simpletcp the text to \
              send, with `\\n` for a line end. A `/` is put before it where it has none, and taken away \
-             again where the protocol has no use for it.");
+             again where the protocol has no use for it. For memcached and redis a command, for snmp an \
+             object identifier, for tftp a file, for udp hexadecimal digits, for websocket the path.");
     RECEIVE = Row::new("receive", Virtual, Quoted, "invalid receive string")
         .about("receive = \"^OK\"",
             "A regular expression in Perl's syntax that must be found in the answer; case matters, and \
@@ -439,14 +440,14 @@ directives! {
     LOGIN = Row::new("login", Virtual, Quoted, "invalid login string")
         .or("anonymous for ftp, ldirectord@HOSTNAME for sip, else empty")
         .about("login = \"monitor\"",
-            "The user name of ftp, imap, ldap, mysql, oracle, pgsql, pop, radius and sip checks.");
+            "The user name of amqp, ftp, imap, ldap, mqtt, mysql, oracle, pgsql, pop, radius, redis and sip checks.");
     PASSWD = Row::new("passwd", Virtual, Quoted, "invalid password")
         .or("ldirectord@HOSTNAME for ftp, else empty")
         .about("passwd = \"secret\"", "The password that goes with login.");
     DATABASE = Row::new("database", Virtual, Quoted, "invalid database")
         .about("database = \"shop\"", "The database of mysql, oracle and pgsql checks.");
     SECRET = Row::new("secret", Virtual, Quoted, "invalid secret")
-        .about("secret = \"shared\"", "The secret shared with a radius server.");
+        .about("secret = \"shared\"", "The secret shared with a radius server; the community of snmp checks.");
     CHECKTLS = Row::new("checktls", Both, Word(&["no", "yes", "starttls"]), "checktls must be no, yes or starttls")
         .or("no").addition()
         .about("checktls = starttls",

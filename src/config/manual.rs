@@ -64,7 +64,11 @@ impl Page {
         self.text(SERVICE_TEXT);
         self.0.push_str(".Bl -tag -width Ds\n");
         for row in SERVICES {
-            let port = row.port.map_or("no port".to_owned(), |port| format!("port {port}"));
+            let port = match row.port {
+                None => "no port".to_owned(),
+                Some(port) if row.implied => format!("port {port}"),
+                Some(port) => format!("port {port}, by name only"),
+            };
             let _ = writeln!(self.0, ".It Ic {} Pq {port}", row.word);
             self.text(&format!("Up: {}.", row.up));
             if !row.directives.is_empty() {
@@ -81,7 +85,7 @@ impl Page {
         let additions = DIRECTIVES.iter().filter(|row| row.addition).map(|row| row.name);
         let names: Vec<&str> = additions.collect();
         self.text(&format!(
-            "The directives {}, and the service ntp, are not known to the original ldirectord, \
+            "The directives {}, and the services ntp and those after it, are not known to the original ldirectord, \
              which refuses a file that has them.",
             names.join(", ")
         ));
@@ -240,7 +244,7 @@ const BOTH: &str = "These stand on a global line or in a section. A section's ow
     the global one.";
 const VIRTUAL: &str = "These stand in a section.";
 const SERVICE_TEXT: &str = "A negotiate check speaks one of these protocols. A virtual service on the \
-    port given here has that service unless it says otherwise, and checks of its real servers go to \
+    port given here has that service unless it says otherwise or the service is had by name only, and checks of its real servers go to \
     that port where neither the real server nor checkport gives one.";
 
 const HASHING: &str = r#".Sh HASHING SCHEDULERS

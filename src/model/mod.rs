@@ -13,6 +13,7 @@ mod policy;
 mod real_server;
 mod resolver;
 mod service;
+mod spelling;
 mod user;
 mod virtual_service;
 mod way;
@@ -35,6 +36,7 @@ pub use policy::{
 pub use real_server::{Fallback, ForwardingMethod, RealServer, Thresholds, listed_address};
 pub use resolver::{DefinitionFile, MemoryResolver, ResolveError, Resolver, SystemResolver};
 pub use service::{SERVICES, Service, ServiceRow, ServiceTls};
+pub use spelling::{bytes_of_hex, object_identifier};
 pub use user::User;
 pub use virtual_service::{Netmask, Persistence, SchedFlags, VirtualService};
 pub use way::{CheckSource, MARKS, ServicePath, Way};

@@ -53,6 +53,24 @@ pub enum Service {
     Smtp,
     /// RFC 6409
     Submission,
+    /// AMQP 0-9-1; this and the following are additions
+    Amqp,
+    /// memcached's text protocol
+    Memcached,
+    /// MQTT 3.1.1
+    Mqtt,
+    /// RESP2
+    Redis,
+    /// RFC 3416
+    Snmp,
+    /// RFC 4253
+    Ssh,
+    /// RFC 1350
+    Tftp,
+    /// A datagram sent, a pattern expected
+    Udp,
+    /// RFC 6455
+    Websocket,
 }
 
 /// A row of the table.
@@ -62,8 +80,10 @@ pub struct ServiceRow {
     pub service: Service,
     /// Its word in the configuration.
     pub word: &'static str,
-    /// Default port; a virtual service on this port has this service by default. `None`: no default.
+    /// Default port. `None`: no default.
     pub port: Option<u16>,
+    /// Whether a virtual service on this port has this service by default.
+    pub implied: bool,
     /// The directives it reads, beside checkport, the timeouts and those of TLS.
     pub directives: &'static [&'static str],
     /// How it comes to TLS.
@@ -254,6 +274,83 @@ pub const SERVICES: &[ServiceRow] = &[
     row(Service::Smtp, "smtp", Some(25), &[], "greeting and EHLO or HELO accepted").over(EITHER),
     row(Service::Submission, "submission", Some(587), &[], "as smtp").over(EITHER),
     row(Service::Ntp, "ntp", Some(123), &[], "a synchronised server's answer to our question"),
+    row(
+        Service::Amqp,
+        "amqp",
+        Some(5672),
+        &["login", "passwd"],
+        "the broker begins a connection; login accepted, if login is given",
+    )
+    .over(AT_ONCE)
+    .named(),
+    row(
+        Service::Memcached,
+        "memcached",
+        Some(11211),
+        &["request", "receive"],
+        "the answer to request, or to version, is no error and matches receive",
+    )
+    .over(AT_ONCE)
+    .named(),
+    row(
+        Service::Mqtt,
+        "mqtt",
+        Some(1883),
+        &["login", "passwd"],
+        "the broker accepts the connection, and login, if it is given",
+    )
+    .over(AT_ONCE)
+    .named(),
+    row(
+        Service::Redis,
+        "redis",
+        Some(6379),
+        &["request", "receive", "login", "passwd"],
+        "the answer to request, or to PING, is no error and matches receive",
+    )
+    .over(AT_ONCE)
+    .named(),
+    row(
+        Service::Snmp,
+        "snmp",
+        Some(161),
+        &["request", "receive", "secret"],
+        "the object request, or sysUpTime, has a value that matches receive",
+    )
+    .named(),
+    row(
+        Service::Ssh,
+        "ssh",
+        Some(22),
+        &["receive"],
+        "the identification is one of SSH 2 and matches receive",
+    )
+    .named(),
+    row(
+        Service::Tftp,
+        "tftp",
+        Some(69),
+        &["request", "receive"],
+        "the first block of the file request comes and matches receive",
+    )
+    .named(),
+    row(
+        Service::Udp,
+        "udp",
+        None,
+        &["request", "receive"],
+        "an answer to the bytes request comes, and its bytes match receive",
+    )
+    .named(),
+    row(
+        Service::Websocket,
+        "websocket",
+        Some(80),
+        &["request", "virtualhost", "httpheader"],
+        "the server switches to the protocol",
+    )
+    .over(AT_ONCE)
+    .named(),
 ];
 
 /// What a service that a file defines has in common with the others; its word is the file's name.
@@ -268,10 +365,16 @@ const fn row(
     directives: &'static [&'static str],
     up: &'static str,
 ) -> ServiceRow {
-    ServiceRow { service, word, port, directives, tls: ServiceTls::Never, up }
+    ServiceRow { service, word, port, implied: true, directives, tls: ServiceTls::Never, up }
 }
 
 impl ServiceRow {
+    /// Only who writes `service` has it: the original knows no service of this port.
+    const fn named(mut self) -> Self {
+        self.implied = false;
+        self
+    }
+
     const fn over(mut self, tls: ServiceTls) -> Self {
         self.tls = tls;
         self
@@ -289,7 +392,8 @@ impl Service {
 
     /// The service that a virtual service on this port has by default.
     pub fn of_port(port: u16) -> Self {
-        SERVICES.iter().find(|row| row.port == Some(port)).map_or(Self::None, |row| row.service)
+        let mut implied = SERVICES.iter().filter(|row| row.implied);
+        implied.find(|row| row.port == Some(port)).map_or(Self::None, |row| row.service)
     }
 
     /// Whether `checktimeout` bounds its negotiate check, instead of `negotiatetimeout`.
@@ -321,11 +425,12 @@ mod tests {
     fn words_and_ports_find_their_service() {
         for row in SERVICES {
             assert_eq!(row.word.parse(), Ok(row.service));
-            if let Some(port) = row.port {
+            if let Some(port) = row.port.filter(|_| row.implied) {
                 assert_eq!(Service::of_port(port), row.service);
             }
         }
         assert_eq!(Service::of_port(8080), Service::None);
+        assert_eq!(Service::of_port(6379), Service::None);
         assert_eq!("HTTP".parse::<Service>(), Err(()));
     }
 }

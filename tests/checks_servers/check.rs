@@ -41,6 +41,12 @@ impl Check {
         self
     }
 
+    /// A request that is not a path.
+    pub(crate) fn words(mut self, request: &str) -> Self {
+        request.clone_into(&mut self.exchange.request);
+        self
+    }
+
     pub(crate) fn receive(mut self, pattern: &str) -> Self {
         self.exchange.receive = Some(Pattern::new(pattern).unwrap());
         self

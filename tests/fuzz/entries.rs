@@ -3,7 +3,9 @@
 //! The corpus test calls the same functions.
 
 use ldirectord::check::transcript::EVENTS;
-use ldirectord::check::{converse, dns, ftp, ntp, radius, sip};
+use ldirectord::check::{
+    converse, dns, ftp, ntp, radius, sip, snmp as check_snmp, tftp as check_tftp,
+};
 use ldirectord::config;
 use ldirectord::director::CheckId;
 use ldirectord::model::{CertificateCheck, Exchange, Pattern, Service, Step};
@@ -18,12 +20,15 @@ pub type Entry = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
+    ("amqp", amqp),
     ("config", config),
     ("dns", dns),
     ("ftp", ftp),
     ("http", http),
     ("imap", imap),
     ("ldap", ldap),
+    ("memcached", memcached),
+    ("mqtt", mqtt),
     ("mysql", mysql),
     ("nntp", nntp),
     ("ntp", ntp),
@@ -31,10 +36,48 @@ pub const ENTRIES: &[Entry] = &[
     ("pop", pop),
     ("prober", prober),
     ("radius", radius),
+    ("redis", redis),
     ("simpletcp", simpletcp),
     ("sip", sip),
     ("smtp", smtp),
+    ("snmp", snmp),
+    ("ssh", ssh),
+    ("tftp", tftp),
+    ("websocket", websocket),
 ];
+
+pub fn amqp(said: &[u8]) {
+    talk(Service::Amqp, said);
+}
+
+pub fn memcached(said: &[u8]) {
+    talk(Service::Memcached, said);
+}
+
+pub fn mqtt(said: &[u8]) {
+    talk(Service::Mqtt, said);
+}
+
+pub fn redis(said: &[u8]) {
+    talk(Service::Redis, said);
+}
+
+pub fn ssh(said: &[u8]) {
+    talk(Service::Ssh, said);
+}
+
+pub fn websocket(said: &[u8]) {
+    talk(Service::Websocket, said);
+}
+
+/// A response to question 0x41424344.
+pub fn snmp(said: &[u8]) {
+    let _ = check_snmp::judge(said, 0x4142_4344, None);
+}
+
+pub fn tftp(said: &[u8]) {
+    let _ = check_tftp::judge(said, None);
+}
 
 pub fn http(said: &[u8]) {
     talk(Service::Http, said);

@@ -45,6 +45,10 @@ const IMAP_GOOD: &[u8] = b"* OK ready\r\n0 OK welcome, everything is here\r\n1 O
 
 const SMTP_GOOD: &[u8] = b"220 ready\r\n250 welcome, everything is here\r\n221 bye\r\n";
 
+/// Start; Tune.
+const AMQP_GOOD: &[u8] =
+    b"\x01\0\0\0\0\0\x06\0\x0a\0\x0a\0\x09\xce\x01\0\0\0\0\0\x06\0\x0a\0\x1e\x07\xff\xce";
+
 /// No TLS; logged in; ready; a row; done; ready.
 const PGSQL_GOOD: &[u8] = b"NR\0\0\0\x08\0\0\0\0Z\0\0\0\x05I\
     D\0\0\0\x0b\0\x01\0\0\0\x011C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I";
@@ -109,6 +113,40 @@ pub fn rows() -> Vec<Row> {
             b"PONG here I am\n",
             &[EndlessBody],
         ),
+        row("redis", exchange(Service::Redis).request(""), b"+PONG\r\n", &[Drips, EndlessBody]),
+        row(
+            "memcached",
+            exchange(Service::Memcached).request("stats"),
+            b"STAT pid 1\r\nSTAT threads 4\r\nEND\r\n",
+            &[EndlessBody],
+        ),
+        // Both are over before a drip is too slow.
+        row("mqtt", exchange(Service::Mqtt), b"\x20\x02\0\0", &[Drips, EndlessBody]),
+        row("amqp", logged_in(Service::Amqp), AMQP_GOOD, &[EndlessBody]),
+        row(
+            "ssh",
+            exchange(Service::Ssh).receive("here$"),
+            b"welcome\r\nSSH-2.0-Open all is well here\r\n",
+            &[EndlessBody],
+        ),
+        asking(
+            "websocket",
+            exchange(Service::Websocket),
+            b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n",
+        ),
+        row(
+            "tftp",
+            exchange(Service::Tftp).request("file").receive("well here$").udp(),
+            b"\0\x03\0\x01all is well here",
+            &[],
+        ),
+        row(
+            "udp",
+            exchange(Service::Udp).request("00ff").receive("^00ff0a$").udp(),
+            b"\0\xff\n",
+            &[],
+        ),
+        asking("snmp", exchange(Service::Snmp).request("").udp(), b"\x30\x03\x02\x01\x01"),
         row("submission", exchange(Service::Submission), SMTP_GOOD, &[EndlessBody]),
         row(
             "ftp",

@@ -1,7 +1,7 @@
 //! How each real server is checked. Equal plans, exchanges and patterns are kept once.
 
 use super::Builder;
-use super::exchange::with_slash;
+use super::exchange::as_asked;
 use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
@@ -275,9 +275,11 @@ impl Builder<'_, '_> {
                 if checks.service != Service::Own =>
             {
                 let found = Found::After(section.end);
-                let receive = self.pattern(checks.service, receive, &parsed.line.place, found);
+                let place = &parsed.line.place;
+                self.check_request(checks.service, request, place, found);
+                let receive = self.pattern(checks.service, receive, place, found);
                 let own = Exchange {
-                    request: with_slash(request),
+                    request: as_asked(checks.service, request),
                     request_is_own: true,
                     receive,
                     ..Exchange::clone(exchange)

@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::model::{
     CertificateCheck, ClientCertificate, Exchange, HttpMethod, HttpOptions, Pattern, Service,
-    ServiceAddress, ServiceTls, Tls, Transport,
+    ServiceAddress, ServiceTls, Tls, Transport, bytes_of_hex, object_identifier,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,7 +39,13 @@ impl Builder<'_, '_> {
             transport: transport(address),
             request: match self.own_service(lookup).filter(|_| service == Service::Own) {
                 Some((definition, _)) => definition.clone(),
-                None => with_slash(lookup.text(&REQUEST).unwrap_or_default()),
+                None => {
+                    let request = lookup.text(&REQUEST).unwrap_or_default();
+                    if let Some(place) = lookup.place(&REQUEST) {
+                        self.check_request(service, request, place, found);
+                    }
+                    as_asked(service, request)
+                }
             },
             request_is_own: false,
             receive,
@@ -92,6 +98,28 @@ impl Builder<'_, '_> {
                 None
             }
         }
+    }
+
+    /// A request that its service cannot be asked.
+    pub(super) fn check_request(
+        &mut self,
+        service: Service,
+        request: &str,
+        place: &Place,
+        found: Found,
+    ) {
+        let hint = match service {
+            Service::Udp if bytes_of_hex(request).is_none() => {
+                "udp sends bytes: an even number of hexadecimal digits, 1400 bytes at most"
+            }
+            Service::Snmp if object_identifier(request).is_none() => {
+                "snmp asks for an object identifier, such as 1.3.6.1.2.1.1.3.0"
+            }
+            Service::Tftp if request.is_empty() => "tftp asks for a file",
+            _ => return,
+        };
+        let text = format!("invalid request string: {request}");
+        self.diagnostics.error(found, place, text).hint(hint);
     }
 
     fn http_options(&mut self, lookup: Lookup<'_, '_>, found: Found) -> HttpOptions {
@@ -252,8 +280,14 @@ fn header(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-pub(super) fn with_slash(request: &str) -> String {
-    if request.starts_with('/') { request.to_owned() } else { format!("/{request}") }
+/// A request as its service is given it.
+// compat: with a slash before it; what the original does not know, as it is written
+pub(super) fn as_asked(service: Service, request: &str) -> String {
+    let as_written = matches!(
+        service,
+        Service::Memcached | Service::Redis | Service::Snmp | Service::Tftp | Service::Udp
+    );
+    if as_written || request.starts_with('/') { request.to_owned() } else { format!("/{request}") }
 }
 
 fn certificate_check(lookup: Lookup<'_, '_>, service: Service) -> CertificateCheck {

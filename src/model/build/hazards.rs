@@ -73,6 +73,11 @@ impl Builder<'_, '_> {
                     "set login, passwd, database and request",
                 );
             }
+            Service::Tftp | Service::Udp if without(&REQUEST) => note(
+                &SERVICE,
+                "without request, there is nothing to ask and no server is up",
+                "set request",
+            ),
             Service::HttpProxy if !exchange.request.contains("://") && !all_have_strings => note(
                 &REQUEST,
                 "an http_proxy check whose request is no URL never succeeds",

@@ -518,8 +518,8 @@ fn additions_are_refused_where_they_make_no_sense() {
 fn a_service_that_the_original_does_not_know_is_had_by_name_and_asked_as_written() {
     let of = |port: u16, more: &str| {
         let text = format!("virtual=10.0.0.1:{port}\n{more}\treal=10.0.0.2:{port} gate\n");
-        let exchange = exchange(&model(&text).services[0], 0).clone();
-        (exchange.service, exchange.request)
+        let exchange = exchange(&model(&text).services[0], 0);
+        (exchange.service, exchange.request.clone())
     };
     let ask = |service: &str| format!("\tservice={service}\n\trequest=\"a b\"\n");
     for port in [5672, 11211, 1883, 6379, 161, 22, 69] {

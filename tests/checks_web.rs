@@ -3,7 +3,9 @@
 
 mod support;
 
-use ldirectord::model::{CertificateCheck, Exchange, HttpMethod, Service};
+use ldirectord::model::{
+    CertificateCheck, Exchange, HttpMethod, HttpOptions, ProxyProtocol, Service,
+};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -19,12 +21,16 @@ struct Nginx {
     v4: SocketAddr,
     v6: SocketAddr,
     tls: SocketAddr,
+    /// Takes connections with a header of the PROXY protocol only.
+    proxied: SocketAddr,
+    proxied_tls: SocketAddr,
     authority: PathBuf,
 }
 
 fn nginx(directory: &Path) -> Nginx {
     packages(&["nginx-light"]);
     let (v4, v6, tls) = (free_port("127.0.0.1"), free_port("::1"), free_port("127.0.0.1"));
+    let (proxied, proxied_tls) = (free_port("127.0.0.1"), free_port("127.0.0.1"));
     let (root, server) = chain("www.example.com");
     let file = |name: &str| directory.join(name);
     server.write(&file("server.pem"), &file("server.key"));
@@ -50,7 +56,12 @@ fn nginx(directory: &Path) -> Nginx {
                 location /secure {{ return 302 https://{tls}/; }}
                 location /loop {{ return 302 /loop; }}
                 location /broken {{ return 503; }}
-                location /text {{ return 200 \"$host $request_method $http_user_agent\"; }}
+                location /text {{ return 200 \"$host $request_method $http_user_agent $server_protocol\"; }}
+            }}
+            server {{
+                listen {proxied} proxy_protocol; listen {proxied_tls} ssl proxy_protocol;
+                ssl_certificate server.pem; ssl_certificate_key server.key;
+                return 200 \"from <$proxy_protocol_addr>\";
             }}
             server {{
                 listen {v4}; server_name www.example.com;
@@ -62,7 +73,34 @@ fn nginx(directory: &Path) -> Nginx {
     let mut command = Command::new("nginx");
     command.arg("-p").arg(directory).arg("-c").arg(file("nginx.conf"));
     let daemon = Daemon::start(&mut command, directory, v4);
-    Nginx { _daemon: daemon, v4, v6, tls, authority: file("ca.pem") }
+    Nginx { _daemon: daemon, v4, v6, tls, proxied, proxied_tls, authority: file("ca.pem") }
+}
+
+#[test]
+fn nginx_takes_the_proxy_protocol_and_an_older_http() {
+    let directory = tempfile::tempdir().unwrap();
+    let nginx = nginx(directory.path());
+    for (proxy, expected) in [
+        (None, "connection closed by the server"),
+        (Some(ProxyProtocol::V1), "up: 200 OK"),
+        (Some(ProxyProtocol::V2), "up: 200 OK"),
+    ] {
+        let http = Exchange { proxy, ..exchange(Service::Http) };
+        assert_eq!(words(&negotiate(http, nginx.proxied)), expected, "{proxy:?}");
+        let https = Exchange { proxy, ..exchange(Service::Https) };
+        let https = Exchange { ca_file: Some(nginx.authority.clone()), ..https };
+        let outcome = words(&negotiate(https, nginx.proxied_tls));
+        assert_eq!(outcome.starts_with("up"), proxy.is_some(), "{outcome}");
+    }
+    let v1 = Exchange { proxy: Some(ProxyProtocol::V1), ..exchange(Service::Http) };
+    let v1 = v1.receive("^from <127.0.0.1>$");
+    assert_eq!(words(&negotiate(v1, nginx.proxied)), "up: 200 OK");
+    for (old, version) in [(false, "HTTP/1.1$"), (true, "HTTP/1.0$")] {
+        let options = HttpOptions { old, ..HttpOptions::default() };
+        let http = Exchange { http: options, ..exchange(Service::Http) };
+        let outcome = negotiate(http.request("/text").receive(version), nginx.v4);
+        assert_eq!(words(&outcome), "up: 200 OK", "{version}");
+    }
 }
 
 #[test]

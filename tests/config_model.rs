@@ -496,6 +496,22 @@ fn additions_are_refused_where_they_make_no_sense() {
             "virtual=10.0.0.1:9\n\tservice=snmp\n\treal=10.0.0.2 gate 1 \"sysName\",\"x\"\n",
             "invalid request string: sysName",
         ),
+        (
+            "virtual=10.0.0.1:80\n\tcheckproxy=v3\n\treal=10.0.0.2 gate\n",
+            "checkproxy must be no, v1 or v2",
+        ),
+        (
+            "virtual=10.0.0.1:53\n\tservice=dns\n\tprotocol=udp\n\tcheckproxy=v1\n\treal=10.0.0.2 gate\n",
+            "checkproxy v1 makes no sense for protocol=udp",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\tchecktype=connect\n\tcheckproxy=v2\n\treal=10.0.0.2 gate\n",
+            "checkproxy v2 makes no sense for checktype=connect",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\thttpversion=2\n\treal=10.0.0.2 gate\n",
+            "httpversion must be 1.0 or 1.1",
+        ),
         ("checkcertdays=0\n", "checkcertdays must be a number of days"),
         (
             "virtual=10.0.0.1:443\n\tcheckcafile=/nowhere\n\treal=10.0.0.2 gate\n",

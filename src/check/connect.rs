@@ -1,6 +1,7 @@
 //! What a check talks over: the dialer's connection, TLS on top of it, or a UDP socket.
 
 use super::line::Lines;
+use super::proxy;
 use super::tls::{self, TlsStream};
 use super::transcript::{self, Seen};
 use super::{Deadline, Failure, TimedStream};
@@ -40,7 +41,7 @@ impl Probe<'_> {
     /// As [`tcp`].
     pub(super) fn tcp(&mut self) -> Result<TimedStream, Failure> {
         match self.dialled.take() {
-            Some(stream) => Ok(TimedStream::new(stream, self.deadline)),
+            Some(stream) => self.introduced(TimedStream::new(stream, self.deadline)),
             None => self.another(self.target),
         }
     }
@@ -50,7 +51,17 @@ impl Probe<'_> {
     /// # Errors
     /// As [`tcp`].
     pub(super) fn another(&self, target: SocketAddr) -> Result<TimedStream, Failure> {
-        tcp(target, self.way, self.deadline)
+        let stream = tcp(target, self.way, self.deadline)?;
+        if target == self.target { self.introduced(stream) } else { Ok(stream) }
+    }
+
+    /// A connection to the server itself, with what `checkproxy` puts before all.
+    fn introduced(&self, mut stream: TimedStream) -> Result<TimedStream, Failure> {
+        if let Some(version) = self.exchange.proxy {
+            let (from, to) = (stream.tcp().local_addr()?, stream.tcp().peer_addr()?);
+            stream.write_all(&proxy::header(version, from, to))?;
+        }
+        Ok(stream)
     }
 
     /// [`Probe::tcp`] with TLS on it, as `checkcertificate`, `checkcafile` and `virtualhost` ask.

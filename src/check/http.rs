@@ -136,7 +136,8 @@ fn request<'a>(
 ) -> Request<'a> {
     let headers = if at_home { &exchange.http.headers[..] } else { &[] };
     let (method, body) = (exchange.http_method, exchange.http.body.as_str());
-    Request { method, url, host, absolute_form, headers, body }
+    let old = exchange.http.old;
+    Request { method, url, host, absolute_form, headers, body, old }
 }
 
 /// Whether this is asked of the proxy.
@@ -147,11 +148,11 @@ fn via_proxy(exchange: &Exchange, url: &Url) -> bool {
 
 fn connection(probe: &mut Probe<'_>, url: &Url, proxied: bool) -> Result<TimedStream, Failure> {
     let address = if proxied { probe.target } else { url.resolve(probe.deadline)? };
-    let dialled = probe.dialled.take();
-    match dialled {
-        Some(stream) if address == probe.target => Ok(TimedStream::new(stream, probe.deadline)),
-        _ => probe.another(address),
+    if address == probe.target {
+        return probe.tcp();
     }
+    probe.dialled = None;
+    probe.another(address)
 }
 
 #[cfg(test)]

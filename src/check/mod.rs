@@ -38,6 +38,7 @@ mod perl;
 pub mod pgsql;
 mod ping;
 pub mod pop;
+mod proxy;
 pub mod radius;
 mod redis;
 #[cfg(test)]

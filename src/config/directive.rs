@@ -55,6 +55,8 @@ pub enum Kind {
     MailServer,
     /// One of these words, found as the first run of letters, digits and `_`.
     Word(&'static [&'static str]),
+    /// Exactly one of these, with or without quotes.
+    Exactly(&'static [&'static str]),
     /// One of these words in any case; the value is the word of the list.
     AnyCaseWord(&'static [&'static str]),
     /// A service's word, of [`crate::model::SERVICES`].
@@ -209,10 +211,10 @@ macro_rules! directives {
 }
 
 use Kind::{
-    AnyCaseWord, CheckType, CountOrPercent, DottedQuad, FallbackServer, HostName, Ignored, Include,
-    LeadingNumber, MailServer, Number, Port, Ports, Quoted, QuotedOrBare, RealServer, Rest,
-    RestUnquoted, Scheduler, SchedulerFlags, States, Statuses, Template, Time, Use, VirtualService,
-    WeightedFallback, Withdrawn, Word, YesNo, YesNoOrBare,
+    AnyCaseWord, CheckType, CountOrPercent, DottedQuad, Exactly, FallbackServer, HostName, Ignored,
+    Include, LeadingNumber, MailServer, Number, Port, Ports, Quoted, QuotedOrBare, RealServer,
+    Rest, RestUnquoted, Scheduler, SchedulerFlags, States, Statuses, Template, Time, Use,
+    VirtualService, WeightedFallback, Withdrawn, Word, YesNo, YesNoOrBare,
 };
 use Scope::{Both, Global, Virtual};
 
@@ -432,6 +434,10 @@ directives! {
         .about("httpredirect = no",
             "Whether http, https and http_proxy checks follow redirects, at most seven. With no, the status \
              of the redirect itself counts: see httpstatus.");
+    HTTPVERSION = Row::new("httpversion", Virtual, Exactly(&["1.0", "1.1"]), "httpversion must be 1.0 or 1.1")
+        .or("1.1").addition()
+        .about("httpversion = 1.0",
+            "The version of HTTP in the request of http, https and http_proxy checks.");
     VIRTUALHOST = Row::new("virtualhost", Virtual, HostName, "")
         .or("the real server's address")
         .about("virtualhost = www.example.com",
@@ -448,6 +454,12 @@ directives! {
         .about("database = \"shop\"", "The database of mysql, oracle and pgsql checks.");
     SECRET = Row::new("secret", Virtual, Quoted, "invalid secret")
         .about("secret = \"shared\"", "The secret shared with a radius server; the community of snmp checks.");
+    CHECKPROXY = Row::new("checkproxy", Virtual, Word(&["no", "v1", "v2"]), "checkproxy must be no, v1 or v2")
+        .or("no").addition()
+        .about("checkproxy = v2",
+            "Begins the connections of a negotiate check over TCP with a header of the PROXY protocol, for servers that \
+             take no others, before TLS too. v1 names the check's own addresses; v2 says that the \
+             connection is the proxy's own (LOCAL).");
     CHECKTLS = Row::new("checktls", Both, Word(&["no", "yes", "starttls"]), "checktls must be no, yes or starttls")
         .or("no").addition()
         .about("checktls = starttls",

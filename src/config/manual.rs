@@ -132,7 +132,7 @@ fn argument(row: &Row) -> String {
         Kind::QuotedOrBare => "path".to_owned(),
         Kind::Rest | Kind::RestUnquoted => "text".to_owned(),
         Kind::HostName | Kind::MailServer => "host".to_owned(),
-        Kind::Word(list) | Kind::AnyCaseWord(list) => words(list),
+        Kind::Word(list) | Kind::AnyCaseWord(list) | Kind::Exactly(list) => words(list),
         Kind::Service => "service".to_owned(),
         Kind::CheckType => format!("{} | number", words(CHECK_TYPES)),
         Kind::States => words(STATES).replace(" | ", " , "),

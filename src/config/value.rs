@@ -76,6 +76,7 @@ pub(super) fn read<'t>(
         Kind::MailServer => context.mail_server(),
         Kind::Word(words) => context.word(words, |word, known| word == known),
         Kind::AnyCaseWord(words) => context.word(words, str::eq_ignore_ascii_case),
+        Kind::Exactly(words) => context.exactly(words),
         Kind::Service => context.service(),
         Kind::CheckType => context.check_type(),
         Kind::States => context.states(),
@@ -302,6 +303,11 @@ impl<'t> Context<'t> {
         let known = words.iter().find(|known| same(word, known));
         let value = known.map(|known| self.doubt_rest(Value::Word(known), word));
         value.ok_or_else(|| self.refuse())
+    }
+
+    fn exactly(&self, words: &[&'static str]) -> Read<'t> {
+        let known = words.iter().find(|known| within_quotes(self.trimmed) == **known);
+        known.map(|known| Value::Word(known).into()).ok_or_else(|| self.refuse())
     }
 
     fn service(&self) -> Read<'t> {

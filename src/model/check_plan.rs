@@ -175,6 +175,8 @@ pub struct HttpOptions {
     pub statuses: Vec<(u16, u16)>,
     /// `httpredirect = no`: a redirect is an answer like any other.
     pub stays: bool,
+    /// `httpversion = 1.0`.
+    pub old: bool,
 }
 
 impl HttpOptions {
@@ -227,6 +229,15 @@ impl Tls {
     }
 }
 
+/// `checkproxy`: the version of the PROXY protocol (HAProxy's doc/proxy-protocol.txt).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ProxyProtocol {
+    /// A line.
+    V1,
+    /// Binary.
+    V2,
+}
+
 /// `checkcert` and `checkkey`: who the check is, for servers that ask.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClientCertificate {
@@ -256,7 +267,7 @@ pub struct Exchange {
     pub virtual_host: Option<String>,
     /// `httpmethod`.
     pub http_method: HttpMethod,
-    /// `httpheader`, `httpbody`, `httpstatus`, `httpredirect`.
+    /// `httpheader`, `httpbody`, `httpstatus`, `httpredirect`, `httpversion`.
     pub http: HttpOptions,
     /// `login`, with the service's default filled in.
     pub login: String,
@@ -266,6 +277,8 @@ pub struct Exchange {
     pub database: String,
     /// `secret`.
     pub secret: String,
+    /// `checkproxy`.
+    pub proxy: Option<ProxyProtocol>,
     /// `checktls`.
     pub tls: Tls,
     /// `checkcertificate`.
@@ -294,6 +307,7 @@ impl Exchange {
             passwd: String::new(),
             database: String::new(),
             secret: String::new(),
+            proxy: None,
             tls: Tls::of(service),
             certificate: CertificateCheck::of(service),
             ca_file: None,

@@ -2,8 +2,8 @@
 
 use super::{
     AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, HttpOptions,
-    LogTarget, Model, Netmask, RealServer, Service, ServiceTls, Settings, Step, Tls, Transport,
-    User, VirtualService,
+    LogTarget, Model, Netmask, ProxyProtocol, RealServer, Service, ServiceTls, Settings, Step, Tls,
+    Transport, User, VirtualService,
 };
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -266,6 +266,11 @@ fn negotiate(exchange: &Exchange, port: u16, limit: &str) -> String {
         _ => {}
     }
     let _ = write!(line, " on port {port} within {limit}");
+    match exchange.proxy {
+        Some(ProxyProtocol::V1) => line.push_str(", PROXY protocol v1"),
+        Some(ProxyProtocol::V2) => line.push_str(", PROXY protocol v2"),
+        None => {}
+    }
     if row.directives.contains(&"httpmethod") {
         line.push_str(match exchange.http_method {
             HttpMethod::Get => ", GET",
@@ -316,6 +321,9 @@ fn http_options(http: &HttpOptions, line: &mut String) {
     }
     if !http.body.is_empty() {
         let _ = write!(line, ", body of {} bytes", http.body.len());
+    }
+    if http.old {
+        line.push_str(", HTTP/1.0");
     }
     if http.stays {
         line.push_str(", redirects not followed");

@@ -152,6 +152,7 @@ pub const SERVICES: &[ServiceRow] = &[
             "httpheader",
             "httpstatus",
             "httpredirect",
+            "httpversion",
         ],
         "status 2xx and the body matches receive",
     ),
@@ -168,6 +169,7 @@ pub const SERVICES: &[ServiceRow] = &[
             "httpheader",
             "httpstatus",
             "httpredirect",
+            "httpversion",
         ],
         "certificate trusted, status 2xx and the body matches receive",
     )
@@ -184,6 +186,7 @@ pub const SERVICES: &[ServiceRow] = &[
             "httpheader",
             "httpstatus",
             "httpredirect",
+            "httpversion",
         ],
         "the URL request, fetched through the proxy, answers status 2xx and a body that matches receive",
     ),

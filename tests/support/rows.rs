@@ -2,7 +2,7 @@
 
 use super::hostile::Behaviour::{self, *};
 use super::plan::{With, exchange};
-use ldirectord::model::{CertificateCheck, Exchange, Service, Tls};
+use ldirectord::model::{CertificateCheck, Exchange, ProxyProtocol, Service, Tls};
 
 /// A protocol.
 pub struct Row {
@@ -111,6 +111,12 @@ pub fn rows() -> Vec<Row> {
             "simpletcp over tls",
             over(Service::Simpletcp, Tls::Yes).receive("^PONG here I am$"),
             b"PONG here I am\n",
+            &[EndlessBody],
+        ),
+        row(
+            "smtp behind the PROXY protocol",
+            Exchange { proxy: Some(ProxyProtocol::V1), ..exchange(Service::Smtp) },
+            SMTP_GOOD,
             &[EndlessBody],
         ),
         row("redis", exchange(Service::Redis).request(""), b"+PONG\r\n", &[Drips, EndlessBody]),

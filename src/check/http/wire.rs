@@ -46,6 +46,8 @@ pub(super) struct Request<'a> {
     pub(super) headers: &'a [(String, String)],
     /// Of a POST.
     pub(super) body: &'a str,
+    /// Whether it is of HTTP/1.0.
+    pub(super) old: bool,
 }
 
 /// What was answered.
@@ -122,6 +124,7 @@ fn head_of(request: &Request<'_>) -> Result<http::Request<()>, Failure> {
     let mut builder = http::Request::builder()
         .method(method)
         .uri(url)
+        .version(if request.old { http::Version::HTTP_10 } else { http::Version::HTTP_11 })
         .header(header::HOST, request.host.as_bytes())
         .header(header::CONNECTION, "close");
     let named =

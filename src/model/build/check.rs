@@ -5,8 +5,8 @@ use super::exchange::as_asked;
 use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
-    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH, CHECKPORT, CHECKTIMEOUT,
-    CHECKTLS, CHECKTYPE, Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
+    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH, CHECKPORT, CHECKPROXY,
+    CHECKTIMEOUT, CHECKTLS, CHECKTYPE, Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
 };
 use crate::model::{
     CheckMethod, CheckPlan, CheckSource, Exchange, ForwardingMethod, MARKS, Pattern, Protocol,
@@ -214,12 +214,13 @@ impl Builder<'_, '_> {
                 .error(found, &directive.place, text)
                 .hint("it is for external and external-perl");
         }
-        if word != "negotiate"
-            && let Some(written) = lookup.word(&CHECKTLS)
-        {
-            let check = format!("checktype={word}");
-            let hint = "it is for negotiate checks";
-            self.makes_no_sense(section, lookup, (&CHECKTLS, written), &check, hint);
+        if word != "negotiate" {
+            for row in [&CHECKTLS, &CHECKPROXY] {
+                let check = format!("checktype={word}");
+                let hint = "it is for negotiate checks";
+                let written = lookup.word(row).unwrap_or_default();
+                self.makes_no_sense(section, lookup, (row, written), &check, hint);
+            }
         }
         let mut program = || Program {
             command: lookup.text(&CHECKCOMMAND).unwrap_or(CHECKCOMMAND.default).to_owned(),

@@ -4,13 +4,13 @@ use super::Builder;
 use super::check::{SectionChecks, intern, transport};
 use super::lookup::Lookup;
 use crate::config::{
-    CHECKCAFILE, CHECKCERT, CHECKCERTDAYS, CHECKCERTIFICATE, CHECKKEY, CHECKTLS, DATABASE, Found,
-    HTTPBODY, HTTPHEADER, HTTPMETHOD, HTTPREDIRECT, HTTPSTATUS, LOGIN, PASSWD, PROTOCOL, Place,
-    RECEIVE, REQUEST, SECRET, Section, VIRTUALHOST, Value,
+    CHECKCAFILE, CHECKCERT, CHECKCERTDAYS, CHECKCERTIFICATE, CHECKKEY, CHECKPROXY, CHECKTLS,
+    DATABASE, Found, HTTPBODY, HTTPHEADER, HTTPMETHOD, HTTPREDIRECT, HTTPSTATUS, HTTPVERSION,
+    LOGIN, PASSWD, PROTOCOL, Place, RECEIVE, REQUEST, SECRET, Section, VIRTUALHOST, Value,
 };
 use crate::model::{
-    CertificateCheck, ClientCertificate, Exchange, HttpMethod, HttpOptions, Pattern, Service,
-    ServiceAddress, ServiceTls, Tls, Transport, bytes_of_hex, object_identifier,
+    CertificateCheck, ClientCertificate, Exchange, HttpMethod, HttpOptions, Pattern, ProxyProtocol,
+    Service, ServiceAddress, ServiceTls, Tls, Transport, bytes_of_hex, object_identifier,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ impl Builder<'_, '_> {
             passwd,
             database: owned(&DATABASE).unwrap_or_default(),
             secret: owned(&SECRET).unwrap_or_default(),
+            proxy: self.proxy(section, lookup, address, service),
             tls: self.tls(section, lookup, address, service),
             certificate: certificate_check(lookup, service),
             ca_file: self.ca_file(lookup, found),
@@ -143,6 +144,7 @@ impl Builder<'_, '_> {
             body: lookup.text(&HTTPBODY).unwrap_or_default().to_owned(),
             statuses,
             stays: lookup.yes(&HTTPREDIRECT) == Some(false),
+            old: lookup.word(&HTTPVERSION) == Some("1.0"),
         }
     }
 
@@ -209,6 +211,32 @@ impl Builder<'_, '_> {
             return default;
         }
         mode
+    }
+
+    fn proxy(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        address: ServiceAddress,
+        service: Service,
+    ) -> Option<ProxyProtocol> {
+        let (word, version) = match lookup.word(&CHECKPROXY)? {
+            "v1" => ("v1", ProxyProtocol::V1),
+            "v2" => ("v2", ProxyProtocol::V2),
+            _ => return None,
+        };
+        let chosen = service.row().directives.contains(&PROTOCOL.name);
+        let what = match service {
+            Service::Ntp | Service::Radius | Service::Snmp | Service::Tftp | Service::Udp => {
+                format!("service={service}")
+            }
+            Service::Oracle | Service::None => format!("service={service}"),
+            _ if chosen && transport(address) == Transport::Udp => "protocol=udp".to_owned(),
+            _ => return Some(version),
+        };
+        let hint = "it is for negotiate checks over TCP";
+        self.makes_no_sense(section, lookup, (&CHECKPROXY, word), &what, hint);
+        None
     }
 
     fn client_certificate(

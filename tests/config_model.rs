@@ -512,6 +512,19 @@ fn additions_are_refused_where_they_make_no_sense() {
             "virtual=10.0.0.1:80\n\thttpversion=2\n\treal=10.0.0.2 gate\n",
             "httpversion must be 1.0 or 1.1",
         ),
+        (
+            "virtual=10.0.0.1:80\n\tchecktype=on\n\tagentport=8042\n\treal=10.0.0.2 gate\n",
+            "agentport 8042 makes no sense for checktype=on and off",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\tchecktype=external\n\tagentport=8042\n\treal=10.0.0.2 gate\n",
+            "agentport 8042 makes no sense for external checks",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\texternalweight=yes\n\treal=10.0.0.2 gate\n",
+            "externalweight yes makes no sense for this checktype",
+        ),
+        ("slowstart=0\n", "invalid slow start time"),
         ("checkcertdays=0\n", "checkcertdays must be a number of days"),
         (
             "virtual=10.0.0.1:443\n\tcheckcafile=/nowhere\n\treal=10.0.0.2 gate\n",

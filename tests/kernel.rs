@@ -30,6 +30,8 @@ mod paths;
 mod refusals;
 #[path = "kernel/server.rs"]
 mod server;
+#[path = "kernel/weights.rs"]
+mod weights;
 #[path = "kernel/world.rs"]
 mod world;
 
@@ -50,13 +52,14 @@ const SEEN: Duration = Duration::from_secs(30);
 const SEVERAL_CHECKS: Duration = Duration::from_secs(4);
 
 /// Run several at a time: most of their time is waiting.
-const TOGETHER: [&[Test]; 6] = [
+const TOGETHER: [&[Test]; 7] = [
     forwarding::TESTS,
     paths::TESTS,
     operators::TESTS,
     lifecycle::TESTS,
     commands::TESTS,
     hashing::TESTS,
+    weights::TESTS,
 ];
 
 /// Run one after the other.

@@ -8,6 +8,7 @@
 //! `probe.tls()`, `probe.udp()`) and calls `talk(stream, exchange)`, which is the protocol and
 //! takes anything that is `Read + Write`, so that tests and fuzzers can play the server.
 
+pub mod agent;
 mod amqp;
 mod ber;
 mod connect;
@@ -59,7 +60,7 @@ pub use connect::begin as begin_connect;
 pub use datagram::Heard;
 pub use deadline::{Deadline, TimedStream};
 pub use lookup::{LookUps, Unresolved};
-pub use outcome::{CertificateEnd, CheckOutcome, Failure, Note};
+pub use outcome::{AgentAnswer, CertificateEnd, CheckOutcome, Failure, Note};
 
 use crate::model::{CheckMethod, CheckPlan, Exchange, Service, Step, Transport};
 use connect::Probe;
@@ -125,10 +126,16 @@ pub fn begin(plan: &CheckPlan, step: Step) -> Begin {
 
 /// Whether a check that was dialled is over once the connection stands.
 pub fn ends_with_connection(plan: &CheckPlan, step: Step) -> bool {
-    matches!(
-        (&plan.method, step),
-        (CheckMethod::Connect, _) | (CheckMethod::Combined { .. }, Step::Connect)
-    )
+    match (&plan.method, step) {
+        (CheckMethod::Connect, _) => plan.agent.is_none(),
+        (CheckMethod::Combined { .. }, step) => step == Step::Connect,
+        _ => false,
+    }
+}
+
+/// Whether a connection is all that a check asks of the server itself.
+fn is_connect(plan: &CheckPlan, step: Step) -> bool {
+    plan.method == CheckMethod::Connect || ends_with_connection(plan, step)
 }
 
 /// Runs what is left of a check: blocks until there is an outcome, at most until the deadline.
@@ -142,7 +149,14 @@ pub fn run(
     deadline: Deadline,
 ) -> CheckOutcome {
     expiry::forget();
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| dispatch(plan, step, stream, deadline)))
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        let outcome = dispatch(plan, step, stream, deadline);
+        match step {
+            Step::Full => agent::heed(plan, outcome, deadline),
+            Step::Connect => outcome,
+        }
+    }));
+    let outcome = outcome
         .unwrap_or_else(|cause| CheckOutcome::Down(Failure::Internal(panic_message(&*cause))));
     match outcome {
         CheckOutcome::Up(note) => CheckOutcome::Up(Note { certificate: expiry::noted(), ..note }),
@@ -163,7 +177,7 @@ fn dispatch(
 ) -> CheckOutcome {
     match begin(plan, step) {
         Begin::Outcome(outcome) => return outcome,
-        Begin::Dial(_) if ends_with_connection(plan, step) => {
+        Begin::Dial(_) if is_connect(plan, step) => {
             return match dialled {
                 Some(_) => CheckOutcome::up(),
                 None => connect::tcp(plan.target(), &plan.way, deadline).map(drop).into(),

@@ -21,7 +21,7 @@ impl CheckOutcome {
 
     /// Up, with a word for the monitorfile (`200 OK`).
     pub fn up_with(note: impl Into<Cow<'static, str>>) -> Self {
-        Self::Up(Note { words: Some(note.into()), certificate: None })
+        Self::Up(Note { words: Some(note.into()), ..Note::default() })
     }
 
     /// Whether the server is up.
@@ -51,6 +51,22 @@ pub struct Note {
     pub words: Option<Cow<'static, str>>,
     /// The server's certificate, if `checkcertdays` asks for it.
     pub certificate: Option<CertificateEnd>,
+    /// The weight that the server asks for.
+    pub agent: AgentAnswer,
+}
+
+/// What an agent has said of a server that is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AgentAnswer {
+    /// It was not asked this time: what it said before holds.
+    #[default]
+    NotAsked,
+    /// Nothing of use: the configured weight.
+    Nothing,
+    /// A percentage of the configured weight; 0 is to drain it.
+    Percent(u16),
+    /// A weight.
+    Weight(u16),
 }
 
 /// How long a server's certificate is valid.

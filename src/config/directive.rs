@@ -454,6 +454,18 @@ directives! {
         .about("database = \"shop\"", "The database of mysql, oracle and pgsql checks.");
     SECRET = Row::new("secret", Virtual, Quoted, "invalid secret")
         .about("secret = \"shared\"", "The secret shared with a radius server; the community of snmp checks.");
+    AGENTPORT = Row::new("agentport", Virtual, Port, "invalid agent port").addition()
+        .about("agentport = 8042",
+            "A TCP port of the real servers at which an agent tells, after each check that passes, how much the \
+             server can take: see WEIGHTS.");
+    EXTERNALWEIGHT = Row::new("externalweight", Virtual, YesNo, "externalweight must be 'yes' or 'no'")
+        .or("no").addition()
+        .about("externalweight = yes",
+            "yes: an external check that ends with status 2 or more says that the server is up with this weight \
+             plus two, as a script of keepalived does: see WEIGHTS.");
+    SLOWSTART = Row::new("slowstart", Both, Time, "invalid slow start time").seconds().addition()
+        .about("slowstart = 30",
+            "For so long the weight of a server that has been down rises, from little to all of it: see WEIGHTS.");
     CHECKPROXY = Row::new("checkproxy", Virtual, Word(&["no", "v1", "v2"]), "checkproxy must be no, v1 or v2")
         .or("no").addition()
         .about("checkproxy = v2",

@@ -11,6 +11,7 @@ pub fn manual_page() -> String {
     page.list("DIRECTIVES OF BOTH KINDS", BOTH, |row| row.scope == Scope::Both);
     page.list("DIRECTIVES OF A VIRTUAL SERVICE", VIRTUAL, |row| row.scope == Scope::Virtual);
     page.0.push_str(PARTS);
+    page.0.push_str(WEIGHTS);
     page.0.push_str(HASHING);
     page.0.push_str(PATH);
     page.services();
@@ -246,6 +247,53 @@ const VIRTUAL: &str = "These stand in a section.";
 const SERVICE_TEXT: &str = "A negotiate check speaks one of these protocols. A virtual service on the \
     port given here has that service unless it says otherwise or the service is had by name only, and checks of its real servers go to \
     that port where neither the real server nor checkport gives one.";
+
+const WEIGHTS: &str = r#".Sh WEIGHTS
+A real server that is up has its configured weight, unless one of these says otherwise, the first of them that does:
+.Bl -enum
+.It
+An operator, by
+.Ql ldirectord weight
+or
+.Ql drain .
+.It
+The server's agent
+.Pq Ic agentport .
+It is asked after each check that passes, for a second at most and what is left of the check's time, and answers with a line of words, as HAProxy's
+.Cm agent-check
+has them:
+.Cm 75%
+is a share of the configured weight, at most 1000%;
+.Cm drain
+is weight 0;
+.Cm up
+and
+.Cm ready
+are all of it;
+.Cm down , failed , stopped
+and
+.Cm maint
+make the check one that has failed.
+A share that differs from the last one counts by half, so that a peak at one moment moves few connections.
+An agent that does not answer says nothing: the configured weight holds.
+.It
+The exit status of an external check
+.Pq Ic externalweight :
+2 to 255 are the weights 0 to 253, 0 is the configured weight, and 1 is down.
+.El
+.Pp
+With
+.Ic slowstart
+the weight of a server that comes back after it was down rises in steps of a second, at least 1 from the
+beginning.
+At the start of the program, and for a server that a reload has brought, it does not.
+.Pp
+Schedulers without a w in their names, and
+.Cm sh
+and
+.Cm mh
+but for weight 0, do not care for small differences or for weights at all.
+"#;
 
 const HASHING: &str = r#".Sh HASHING SCHEDULERS
 .Cm sh

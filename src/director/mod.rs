@@ -12,6 +12,7 @@ mod overrides;
 mod reload;
 mod service;
 mod wanted;
+mod weight;
 
 pub use action::{Action, Change, Report, Role, Want, WantedDestination};
 pub use event::{CheckId, Checked, Event};
@@ -21,6 +22,7 @@ pub use overrides::{Override, Overrides, Scope, ServerName};
 pub use reload::{Found, Removed};
 pub use service::{ServerState, ServiceState};
 pub use wanted::WantedService;
+pub use weight::{Asked, Rise};
 
 use crate::check::{CheckOutcome, Failure};
 use crate::model::{CheckMethod, CheckPlan, Model, ServiceAddress, Step, VirtualService};
@@ -39,6 +41,8 @@ pub struct Director {
     /// Services whose fallback command waits for `fallbackholddown`. By address: indices do not
     /// survive a reload.
     holding_down: BTreeSet<ServiceAddress>,
+    /// Services with servers whose weight rises.
+    rising: BTreeSet<ServiceAddress>,
 }
 
 /// One check, and where its outcome counts.
@@ -87,6 +91,7 @@ impl Director {
             next_check: 0,
             overrides,
             holding_down: BTreeSet::new(),
+            rising: BTreeSet::new(),
         };
         director.install(model, found, now, &mut Vec::new());
         for state in &mut director.services {
@@ -107,9 +112,24 @@ impl Director {
                         self.decide_hook(index, now, &mut actions);
                     }
                 }
+                for address in std::mem::take(&mut self.rising) {
+                    self.rise(address, now, &mut actions);
+                }
             }
         }
         actions
+    }
+
+    /// The weights of a service that rise.
+    fn rise(&mut self, address: ServiceAddress, now: Instant, actions: &mut Vec<Action>) {
+        let Some(&index) = self.by_address.get(&address) else { return };
+        let state = &mut self.services[index];
+        for server in 0..state.servers.len() {
+            state.rise(server, now, actions);
+        }
+        if state.next_step().is_some() {
+            self.rising.insert(address);
+        }
     }
 
     /// Actions due without an event. Call once after start and after each reload: a service whose
@@ -130,13 +150,12 @@ impl Director {
 
     /// When [`Event::Deadline`] shall be sent; `None` if nothing waits.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.holding_down
-            .iter()
-            .filter_map(|&address| {
-                let state = self.service(address)?;
-                state.hook.deadline(&state.service)
-            })
-            .min()
+        let hooks = self.holding_down.iter().filter_map(|&address| {
+            let state = self.service(address)?;
+            state.hook.deadline(&state.service)
+        });
+        let steps = self.rising.iter().filter_map(|&address| self.service(address)?.next_step());
+        hooks.chain(steps).min()
     }
 
     /// The services in the order of the model.
@@ -243,9 +262,17 @@ impl Director {
             let state = &mut self.services[service];
             let served_before = state.serving();
             let changed = match &checked.outcome {
-                CheckOutcome::Up(_) => state.passed(server, successes, now, actions),
+                CheckOutcome::Up(note) => {
+                    // A server that comes back has what its agent says from the beginning.
+                    let heeded = state.heed(server, note.agent, actions);
+                    let passed = state.passed(server, successes, now, actions);
+                    heeded || passed
+                }
                 CheckOutcome::Down(why) => state.failed(server, why, failures, now, actions),
             };
+            if state.servers[server].rise.is_some() {
+                self.rising.insert(state.address());
+            }
             if changed {
                 self.after_change(service, served_before, now, actions);
             }

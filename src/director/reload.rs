@@ -106,6 +106,8 @@ impl Director {
                     since: now,
                     soft: false,
                     weight: None,
+                    agent: None,
+                    rise: None,
                     check,
                 }));
                 let effective = self.overrides.of(service.address, real.address);
@@ -142,6 +144,8 @@ impl Director {
         let holding =
             self.services.iter().filter(|state| state.hook.deadline(&state.service).is_some());
         self.holding_down = holding.map(ServiceState::address).collect();
+        let rising = self.services.iter().filter(|state| state.next_step().is_some());
+        self.rising = rising.map(ServiceState::address).collect();
         old_services
     }
 }
@@ -200,7 +204,8 @@ impl ServerState {
             Health::Up => Health::Adopted,
             other => other.clone(),
         };
-        Self { health, check, soft: false, since: self.since, weight: self.weight }
+        let (weight, rise) = (self.weight, self.rise);
+        Self { health, check, soft: false, since: self.since, weight, agent: None, rise }
     }
 }
 

@@ -1,7 +1,8 @@
 //! One virtual service: the health of its real servers and what follows from it.
 
+use super::weight::{Asked, Rise};
 use super::{Action, Change, Health, HookState, Report, Role, Tally, Want, WantedDestination};
-use crate::check::Failure;
+use crate::check::{AgentAnswer, Failure};
 use crate::model::{
     CheckMethod, DestinationAddress, Fallback, HookArgument, RealServer, ServiceAddress,
     VirtualService,
@@ -39,6 +40,10 @@ pub struct ServerState {
     pub soft: bool,
     /// An operator's weight in place of the configured one; 0 drains the server.
     pub weight: Option<u32>,
+    /// What its agent asks for in place of the configured weight.
+    pub agent: Option<Asked>,
+    /// Its weight rises, because it has been down.
+    pub rise: Option<Rise>,
     /// Its check.
     pub check: super::CheckId,
 }
@@ -49,9 +54,21 @@ impl ServerState {
         self.health.serves() && !self.is_drained()
     }
 
-    /// Whether an operator drains it.
+    /// Whether an operator drains it, or its agent.
     pub fn is_drained(&self) -> bool {
-        self.weight == Some(0)
+        match self.weight {
+            Some(weight) => weight == 0,
+            None => self.agent.is_some_and(Asked::is_drain),
+        }
+    }
+
+    /// The weight of a server that serves.
+    fn effective_weight(&self, configured: u32) -> u32 {
+        if let Some(weight) = self.weight {
+            return weight;
+        }
+        let asked = self.agent.map_or(configured, |asked| asked.of(configured));
+        self.rise.map_or(asked, |rise| rise.of(asked))
     }
 }
 
@@ -112,6 +129,62 @@ impl ServiceState {
                 true
             }
         }
+    }
+
+    /// What the agent has said with a check that has passed. Returns whether the server has begun or ceased to
+    /// serve.
+    pub(super) fn heed(
+        &mut self,
+        server: usize,
+        said: AgentAnswer,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let before = self.servers[server].agent;
+        let asked = match said {
+            AgentAnswer::NotAsked => return false,
+            AgentAnswer::Nothing => None,
+            AgentAnswer::Percent(percent) => Some(Asked::percent(percent, before)),
+            AgentAnswer::Weight(weight) => Some(Asked::Weight(weight)),
+        };
+        if before == asked {
+            return false;
+        }
+        self.reweigh(server, |state| state.agent = asked, actions)
+    }
+
+    /// Time has passed: a server whose weight rises may have more now.
+    pub(super) fn rise(&mut self, server: usize, now: Instant, actions: &mut Vec<Action>) {
+        if let Some(rise) = self.servers[server].rise {
+            self.reweigh(server, |state| state.rise = rise.at(now), actions);
+        }
+    }
+
+    /// When the next step of a server's weight is due.
+    pub(super) fn next_step(&self) -> Option<Instant> {
+        self.servers.iter().filter_map(|server| server.rise.map(Rise::next)).min()
+    }
+
+    /// Changes what a weight follows from. Returns whether the server has begun or ceased to serve.
+    fn reweigh(
+        &mut self,
+        server: usize,
+        change: impl FnOnce(&mut ServerState),
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let state = &mut self.servers[server];
+        let real = &self.service.real_servers[server];
+        let (served, weight) = (state.serves(), state.effective_weight(real.weight));
+        change(state);
+        let serves = state.serves();
+        let same = serves == served && state.effective_weight(real.weight) == weight;
+        self.serving += usize::from(serves);
+        self.serving -= usize::from(served);
+        if !same && self.servers[server].health.serves() {
+            let listed = real.listed(self.address());
+            let destination = self.wanted_at(listed, server);
+            actions.push(Action::Destination(Change { service: self.address(), destination }));
+        }
+        serves != served
     }
 
     /// A check has failed. Returns whether the server's health has changed.
@@ -198,9 +271,18 @@ impl ServiceState {
         let from = std::mem::replace(&mut state.health, to.clone());
         self.serving += usize::from(state.serves());
         self.serving -= usize::from(before);
-        let verified = from == Health::Adopted && to == Health::Up;
-        state.since = now;
         let real = &self.service.real_servers[server];
+        // What an earlier process has made of the weight is not known.
+        let has_agent = real.check.agent.is_some();
+        let verified = from == Health::Adopted && to == Health::Up && !has_agent;
+        state.since = now;
+        state.rise = match (&from, &to, self.service.slow_start) {
+            (Health::Down(_), Health::Up, Some(time)) => Some(Rise::new(now, time)),
+            _ => None,
+        };
+        if !to.serves() {
+            state.agent = None;
+        }
         actions.push(Action::Report(Report::Transition {
             service: self.address(),
             server: real.address,
@@ -254,8 +336,8 @@ impl ServiceState {
         let real: &RealServer = &self.service.real_servers[server];
         let want = match &self.servers[server].health {
             Health::Adopted | Health::Up => match self.servers[server].weight {
-                Some(0) => Want::Quiesce { relist: true },
-                weight => Want::Serve { weight: weight.unwrap_or(real.weight) },
+                _ if self.servers[server].is_drained() => Want::Quiesce { relist: true },
+                _ => Want::Serve { weight: self.servers[server].effective_weight(real.weight) },
             },
             Health::Down(_) | Health::Maintenance => self.out_of_service(),
             Health::Unknown if real.check.method == CheckMethod::Off => self.out_of_service(),

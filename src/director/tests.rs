@@ -1,7 +1,7 @@
 //! The director, event by event, and every short sequence of outcomes against a plain oracle.
 
 use super::*;
-use crate::check::Failure;
+use crate::check::{AgentAnswer, Failure, Note};
 use crate::model::DestinationAddress;
 use crate::model::{
     Fallback, FallbackCommand, FallbackMinimum, ForwardingMethod, HookArgument, Protocol,
@@ -234,12 +234,15 @@ fn two_services_share_one_check_and_count_its_failures_once() {
 }
 
 fn with_fallback(service: VirtualService) -> VirtualService {
-    let fallback = Fallback {
+    VirtualService { fallbacks: vec![local_fallback()], ..service }
+}
+
+fn local_fallback() -> Fallback {
+    Fallback {
         address: FALLBACK.parse().expect("an address"),
         forwarding: ForwardingMethod::Gate,
         weight: 1,
-    };
-    VirtualService { fallbacks: vec![fallback], ..service }
+    }
 }
 
 fn fallback(host: u8, port: u16, forwarding: ForwardingMethod, weight: u32) -> Fallback {
@@ -1001,4 +1004,87 @@ fn every_short_sequence_of_outcomes_leads_to_the_oracles_table() {
             }
         }
     }
+}
+
+fn says(agent: AgentAnswer) -> CheckOutcome {
+    CheckOutcome::Up(Note { agent, ..Note::default() })
+}
+
+#[test]
+fn an_agent_s_percentage_is_of_the_configured_weight_and_an_operator_s_weight_goes_before() {
+    use AgentAnswer::{NotAsked, Nothing, Percent, Weight};
+    let mut bench = Bench::of(service([2, 3]));
+    let mut say = |agent| words(&bench.outcome(2, says(agent)));
+    assert_eq!(say(Percent(40)), ["serve 10.0.0.2:80 w2"], "from the beginning");
+    assert_eq!(say(NotAsked), [""; 0]);
+    assert_eq!(say(Percent(40)), [""; 0]);
+    assert_eq!(say(Percent(80)), ["serve 10.0.0.2:80 w3"], "by half");
+    assert_eq!(say(Nothing), ["serve 10.0.0.2:80 w5"], "the configured weight");
+    assert_eq!(say(Weight(9)), ["serve 10.0.0.2:80 w9"]);
+    assert_eq!(say(Percent(0)), ["quiesce or relist 10.0.0.2:80"]);
+    let other = bench.up(3);
+    assert_eq!(other, ["serve 10.0.0.3:80 w5"]);
+    let scope = Scope { service: Some(vip()), server: None };
+    let said = Overrides { said: vec![(scope, Override::Weight(7))], ..Overrides::default() };
+    let now = bench.now;
+    let weights = words(&bench.director.handle(Event::Overrides(said), now));
+    assert_eq!(weights, ["serve 10.0.0.2:80 w7", "serve 10.0.0.3:80 w7"]);
+    assert_eq!(words(&bench.outcome(2, says(Percent(100)))), [""; 0]);
+    let weights = words(&bench.director.handle(Event::Overrides(Overrides::default()), now));
+    assert_eq!(weights, ["serve 10.0.0.2:80 w5", "serve 10.0.0.3:80 w5"]);
+}
+
+#[test]
+fn when_all_agents_say_drain_the_fallback_serves() {
+    let mut bench =
+        Bench::of(VirtualService { fallbacks: vec![local_fallback()], ..service([2, 3]) });
+    bench.up(2);
+    bench.up(3);
+    let mut drain = |host| words(&bench.outcome(host, says(AgentAnswer::Percent(0))));
+    assert_eq!(drain(2), ["quiesce or relist 10.0.0.2:80"]);
+    let all = ["quiesce or relist 10.0.0.3:80", "serve fallback 127.0.0.1:80 w1"];
+    assert_eq!(drain(3), all);
+    let back = words(&bench.outcome(2, says(AgentAnswer::Percent(100))));
+    assert_eq!(back, ["serve 10.0.0.2:80 w5", "remove fallback 127.0.0.1:80"]);
+}
+
+#[test]
+fn what_an_agent_said_ends_with_the_server() {
+    let mut bench = Bench::of(service([2]));
+    bench.outcome(2, says(AgentAnswer::Percent(40)));
+    assert_eq!(bench.down(2), ["remove 10.0.0.2:80"]);
+    assert_eq!(bench.up(2), ["serve 10.0.0.2:80 w5"]);
+}
+
+#[test]
+fn the_weight_of_a_server_that_returns_rises_and_of_one_that_is_new_does_not() {
+    let slow = VirtualService { slow_start: Some(Duration::from_secs(4)), ..service([2]) };
+    let mut bench = Bench::of(slow.clone());
+    assert_eq!(bench.up(2), ["serve 10.0.0.2:80 w5"]);
+    assert_eq!(bench.director.next_deadline(), None);
+    bench.down(2);
+    assert_eq!(bench.up(2), ["serve 10.0.0.2:80 w1"]);
+    let begun = bench.now;
+    let mut steps = Vec::new();
+    while let Some(next) = bench.director.next_deadline() {
+        assert!(next > bench.now, "{steps:?}");
+        bench.now = next;
+        // A reload in between changes nothing.
+        let model = Model { services: vec![slow.clone()], ..Model::default() };
+        bench.director.reload(&model, &(), Overrides::default(), next);
+        let actions = words(&bench.director.handle(Event::Deadline, next));
+        steps.push(((next - begun).as_secs(), actions.join(" ")));
+    }
+    let step = |seconds, words: &str| (seconds, words.to_owned());
+    let expected = [
+        step(1, ""),
+        step(2, "serve 10.0.0.2:80 w2"),
+        step(3, "serve 10.0.0.2:80 w3"),
+        step(4, "serve 10.0.0.2:80 w5"),
+    ];
+    assert_eq!(steps, expected);
+    assert_eq!(bench.down(2), ["remove 10.0.0.2:80"]);
+    bench.up(2);
+    assert_eq!(bench.down(2), ["remove 10.0.0.2:80"], "a death while it rises");
+    assert_eq!(bench.director.next_deadline(), None);
 }

@@ -25,6 +25,17 @@ pub struct CheckPlan {
     pub way: Way,
     /// `checktype` with what belongs to it.
     pub method: CheckMethod,
+    /// `agentport`, `externalweight`: what tells the server's weight.
+    pub agent: Option<Agent>,
+}
+
+/// What tells how much a real server that is up can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Agent {
+    /// A line from this TCP port of the server, as HAProxy's agent-check reads it.
+    Port(u16),
+    /// The exit status of the external check, as keepalived reads that of a script.
+    ExitStatus,
 }
 
 /// `checktype`.
@@ -79,6 +90,7 @@ impl CheckPlan {
             negotiate_timeout: Duration::from_secs(30),
             way: Way::default(),
             method,
+            agent: None,
         }
     }
 

@@ -182,6 +182,9 @@ fn rhythm(service: &VirtualService) -> String {
     if service.rise_count > 1 {
         let _ = write!(line, ", alive after {} successes", service.rise_count);
     }
+    if let Some(slow) = service.slow_start {
+        let _ = write!(line, ", a returned server's weight rises for {}", seconds(slow));
+    }
     if let Some(fast) = service.fast_interval {
         let _ = write!(line, ", checked every {} until that is certain", seconds(fast));
     }

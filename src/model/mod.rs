@@ -21,8 +21,8 @@ mod way;
 pub use address::{DestinationAddress, Family, Protocol, ServiceAddress};
 pub use build::build;
 pub use check_plan::{
-    CertificateCheck, CheckMethod, CheckPlan, ClientCertificate, Exchange, HttpMethod, HttpOptions,
-    ProxyProtocol, Script, Step, Tls, Transport, without_port,
+    Agent, CertificateCheck, CheckMethod, CheckPlan, ClientCertificate, Exchange, HttpMethod,
+    HttpOptions, ProxyProtocol, Script, Step, Tls, Transport, without_port,
 };
 pub use describe::{describe, describe_service};
 pub use dialogue::{DEFINITION_LIMIT, DEFINITIONS, Dialogue, DialogueError, Turn};

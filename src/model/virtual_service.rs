@@ -56,6 +56,8 @@ pub struct VirtualService {
     pub origin: String,
     /// `scheduler`; default `wrr`. Lower-case letters only; the kernel knows which exist.
     pub scheduler: String,
+    /// `slowstart`: how long the weight of a server that has come back rises.
+    pub slow_start: Option<Duration>,
     /// `schedflags`.
     pub sched_flags: SchedFlags,
     /// `persistent` and `netmask`.
@@ -102,6 +104,7 @@ impl VirtualService {
         Self {
             address,
             origin: String::new(),
+            slow_start: None,
             scheduler: "wrr".to_owned(),
             sched_flags: SchedFlags::default(),
             persistence: None,

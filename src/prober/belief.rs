@@ -217,9 +217,9 @@ impl Ledger {
 /// answer that does not match, which keeps its line ends for the monitorfile to show.
 pub fn clean(outcome: CheckOutcome) -> CheckOutcome {
     match outcome {
-        CheckOutcome::Up(Note { words, certificate }) => {
+        CheckOutcome::Up(Note { words, certificate, agent }) => {
             let words = words.map(|words| line(&words, Failure::TEXT_LIMIT).into());
-            CheckOutcome::Up(Note { words, certificate })
+            CheckOutcome::Up(Note { words, certificate, agent })
         }
         CheckOutcome::Down(failure) => CheckOutcome::Down(clean_failure(failure)),
     }

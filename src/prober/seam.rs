@@ -264,6 +264,7 @@ mod tests {
             check_timeout: Duration::from_millis(1500),
             negotiate_timeout: Duration::MAX,
             way: Way::default(),
+            agent: None,
             method: CheckMethod::Combined {
                 connects: 7,
                 transport: crate::model::Transport::Udp,

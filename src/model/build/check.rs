@@ -5,12 +5,13 @@ use super::exchange::as_asked;
 use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
-    CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH, CHECKPORT, CHECKPROXY,
-    CHECKTIMEOUT, CHECKTLS, CHECKTYPE, Found, NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
+    AGENTPORT, CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH, CHECKPORT,
+    CHECKPROXY, CHECKTIMEOUT, CHECKTLS, CHECKTYPE, EXTERNALWEIGHT, Found, NEGOTIATETIMEOUT, Row,
+    SERVICE, Section, Value,
 };
 use crate::model::{
-    CheckMethod, CheckPlan, CheckSource, Exchange, ForwardingMethod, MARKS, Pattern, Protocol,
-    Script, Service, ServiceAddress, ServicePath, Tls, Transport, User, Way,
+    Agent, CheckMethod, CheckPlan, CheckSource, Exchange, ForwardingMethod, MARKS, Pattern,
+    Protocol, Script, Service, ServiceAddress, ServicePath, Tls, Transport, User, Way,
 };
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -48,6 +49,7 @@ pub(super) struct SectionChecks {
     check_timeout: Duration,
     negotiate_timeout: Duration,
     method: Method,
+    agent: Option<Agent>,
 }
 
 impl SectionChecks {
@@ -104,7 +106,42 @@ impl Builder<'_, '_> {
             path: self.check_path(section, lookup, address, &method),
             check_timeout,
             negotiate_timeout,
+            agent: self.agent(section, lookup, &method),
             method,
+        }
+    }
+
+    fn agent(
+        &mut self,
+        section: &Section<'_>,
+        lookup: Lookup<'_, '_>,
+        method: &Method,
+    ) -> Option<Agent> {
+        let external = matches!(method, Method::External(_));
+        if lookup.yes(&EXTERNALWEIGHT) == Some(true) {
+            if external {
+                return Some(Agent::ExitStatus);
+            }
+            let hint = "it is for checktype=external";
+            let what = "this checktype";
+            self.makes_no_sense(section, lookup, (&EXTERNALWEIGHT, "yes"), what, hint);
+        }
+        let port = u16::try_from(lookup.number(&AGENTPORT)?).ok()?;
+        match method {
+            Method::Fixed(CheckMethod::On | CheckMethod::Off) => {
+                let hint = "the agent is asked after a check, and there is none";
+                let (row, port) = (&AGENTPORT, port.to_string());
+                self.makes_no_sense(section, lookup, (row, &port), "checktype=on and off", hint);
+                None
+            }
+            // They run in the director itself, which speaks to no server.
+            Method::External(_) | Method::ExternalPerl(_) => {
+                let hint = "use externalweight";
+                let (row, port) = (&AGENTPORT, port.to_string());
+                self.makes_no_sense(section, lookup, (row, &port), "external checks", hint);
+                None
+            }
+            Method::Fixed(_) | Method::Negotiate { .. } => Some(Agent::Port(port)),
         }
     }
 
@@ -314,6 +351,7 @@ impl Builder<'_, '_> {
             check_timeout: checks.check_timeout,
             negotiate_timeout: checks.negotiate_timeout,
             method: server.method(address),
+            agent: checks.agent,
         };
         intern(&mut self.interned.plans, plan)
     }

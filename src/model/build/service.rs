@@ -6,7 +6,8 @@ use super::{Builder, REAL_SERVERS_LIMIT, family};
 use crate::config::{
     CHECKINTERVAL, CLEANSTOP, FAILURECOUNT, FALLBACKCOMMANDONSTOP, FALLBACKHOLDDOWN, FASTINTERVAL,
     FORK, Found, MONITORFILE, NETMASK, OPS, PERSISTENT, PORTS, PROTOCOL, Place, QUIESCENT,
-    READDQUIESCENT, RECONCILE, RISECOUNT, SCHEDFLAGS, SCHEDULER, Section, Value, VirtualAddress,
+    READDQUIESCENT, RECONCILE, RISECOUNT, SCHEDFLAGS, SCHEDULER, SLOWSTART, Section, Value,
+    VirtualAddress,
 };
 use crate::model::policy::file_path;
 use crate::model::resolver::inet_aton;
@@ -96,6 +97,7 @@ impl Builder<'_, '_> {
             rise_count: lookup.count(&RISECOUNT).unwrap_or(1),
             check_interval: self.check_interval(lookup, address),
             fast_interval: lookup.seconds(&FASTINTERVAL),
+            slow_start: lookup.seconds(&SLOWSTART),
             reconcile: yes(&RECONCILE, false),
             alert: self.alert(lookup),
             monitor_file: lookup.text(&MONITORFILE).map(|path| file_path(path).to_owned()),

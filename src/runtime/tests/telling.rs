@@ -366,7 +366,7 @@ fn a_certificate_that_ends_soon_is_told_once_a_day() {
     let mut bench = Bench::of(service);
     let mut pass = |days: Option<i32>| {
         let certificate = days.map(|days| CertificateEnd { at: 1000, days });
-        bench.outcome(2, CheckOutcome::Up(Note { words: None, certificate }));
+        bench.outcome(2, CheckOutcome::Up(Note { certificate, ..Note::default() }));
         bench.take().into_iter().filter_map(certificate_line).collect::<Vec<_>>()
     };
     assert_eq!(pass(None), [""; 0]);

@@ -394,6 +394,14 @@ directives! {
     FAILURECOUNT = Row::new("failurecount", Both, ONE, "invalid failure count value")
         .in_section("invalid failure count").or("1")
         .about("failurecount = 3", "How many checks must fail in a row before a server counts as dead.");
+    STARTSPREAD = Row::new("startspread", Global, Time, "invalid start spread").seconds()
+        .or("0.3ms for each check").addition()
+        .about("startspread = 10s",
+            "The time over which the first checks after a start, and those that a reload brings, are spread.");
+    JITTER = Row::new("jitter", Global, LeadingNumber, "invalid jitter").or("0").addition()
+        .about("jitter = 10",
+            "By how many percent of its interval, up to 50, each pause between checks is longer or shorter at random, \
+             so that several directors do not all ask a server at the same moment. The mean stays.");
     RISECOUNT = Row::new("risecount", Both, ONE, "invalid rise count value")
         .in_section("invalid rise count").or("1").addition()
         .about("risecount = 2",

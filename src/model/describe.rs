@@ -53,6 +53,12 @@ impl Text {
                 format_args!("supervised: stays in the foreground, logs to standard output"),
             );
         }
+        if let Some(spread) = settings.start_spread {
+            self.line(0, format_args!("first checks spread over {}", seconds(spread)));
+        }
+        if settings.jitter > 0 {
+            self.line(0, format_args!("intervals vary by {} %", settings.jitter));
+        }
         if settings.auto_reload {
             self.line(0, format_args!("reads this file again when it has changed"));
         }

@@ -49,6 +49,10 @@ pub struct Settings {
     pub maintenance_dir: Option<PathBuf>,
     /// `execute`: configurations for which further instances are started.
     pub execute: Vec<String>,
+    /// `startspread`: the time over which first checks are spread.
+    pub start_spread: Option<Duration>,
+    /// `jitter`, in percent; default 0.
+    pub jitter: u32,
     /// `controlgroup`: the number of the group that may change things by the control socket.
     pub control_group: Option<u32>,
 }
@@ -64,6 +68,8 @@ impl Default for Settings {
             fork: false,
             maintenance_dir: None,
             execute: Vec::new(),
+            start_spread: None,
+            jitter: 0,
             control_group: None,
         }
     }

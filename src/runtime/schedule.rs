@@ -39,6 +39,42 @@ pub(super) struct Schedule {
     limits: BinaryHeap<Reverse<(Instant, CheckId, u64)>>,
     /// When the latest begun of the runs that were answered was begun.
     answered: Option<Instant>,
+    rhythm: Rhythm,
+    /// Intervals that were varied.
+    varied: u64,
+}
+
+/// `startspread` and `jitter`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rhythm {
+    /// The time over which first runs are spread.
+    pub(super) spread: Option<Duration>,
+    /// By how many percent an interval is longer or shorter.
+    pub(super) jitter: u32,
+    /// What makes one director's jitter another than the next one's.
+    pub(super) seed: u64,
+}
+
+impl Rhythm {
+    /// An interval, made longer or shorter by what the number says.
+    fn vary(self, interval: Duration, number: u64) -> Duration {
+        if self.jitter == 0 {
+            return interval;
+        }
+        // From 1 - jitter to 1 + jitter, in millionths.
+        let most = u64::from(self.jitter) * 10_000;
+        let millionths = 1_000_000 - most + mixed(self.seed ^ number) % (2 * most + 1);
+        let micros = interval.as_micros().saturating_mul(u128::from(millionths)) / 1_000_000;
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+/// A number that looks random (splitmix64, Steele, Lea and Flood 2014).
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
 }
 
 #[derive(Debug)]
@@ -67,6 +103,11 @@ impl Slot {
 }
 
 impl Schedule {
+    /// From now on checks run in this rhythm.
+    pub(super) fn keep(&mut self, rhythm: Rhythm) {
+        self.rhythm = rhythm;
+    }
+
     /// Takes on a set of checks with their intervals: new ones get their first run spread from now
     /// on, known ones keep their time, others are forgotten.
     pub(super) fn install(
@@ -101,7 +142,11 @@ impl Schedule {
             let slot = Slot { interval, due, flight: None, unanswered: 0, seen: true };
             self.slots.insert(id, slot);
             self.heap.push(Reverse((due, id)));
-            due += FIRST_GAP.min(interval / count);
+            let gap = match self.rhythm.spread {
+                Some(spread) => spread / count,
+                None => FIRST_GAP.min(interval / count),
+            };
+            due = due.checked_add(gap).unwrap_or(due);
         }
     }
 
@@ -145,7 +190,9 @@ impl Schedule {
     /// last, or now if that is past.
     pub(super) fn put_off(&mut self, id: CheckId, now: Instant) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let next = slot.due.checked_add(slot.interval);
+        self.varied += 1;
+        let pause = self.rhythm.vary(slot.interval, self.varied);
+        let next = slot.due.checked_add(pause);
         slot.due = next.map_or(now + Duration::from_secs(86_400), |next| next.max(now));
         self.heap.push(Reverse((slot.due, id)));
     }
@@ -511,5 +558,45 @@ mod tests {
         assert_eq!(schedule.take_overdue(start + 600 * SECOND), []);
         assert_eq!(schedule.take_overdue(start + 605 * SECOND), []);
         assert_eq!(schedule.take_overdue(start + 606 * SECOND).len(), 1000);
+    }
+
+    #[test]
+    fn jitter_moves_each_run_and_not_their_mean() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.keep(Rhythm { jitter: 20, seed: 7, ..Rhythm::default() });
+        schedule.install([(CheckId(1), SECOND)], start);
+        let mut now = start;
+        let mut pauses = Vec::new();
+        for _ in 0..1000 {
+            assert_eq!(schedule.take_due(now), [CheckId(1)]);
+            let run = schedule.begin(CheckId(1), SECOND, now);
+            assert!(schedule.finished(CheckId(1), run, now));
+            let due = schedule.slots[&CheckId(1)].due;
+            pauses.push(due - now);
+            now = due;
+        }
+        let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+        assert!((800..820).contains(&least.as_millis()), "{least:?}");
+        assert!((1180..=1200).contains(&most.as_millis()), "{most:?}");
+        let mean = (now - start) / 1000;
+        assert!((980..1020).contains(&mean.as_millis()), "{mean:?}");
+        let other = Rhythm { jitter: 20, seed: 8, ..Rhythm::default() };
+        assert_ne!(other.vary(SECOND, 1), pauses[0]);
+        assert_eq!(other.vary(Duration::MAX, 1), Duration::from_micros(u64::MAX));
+        assert_eq!(Rhythm::default().vary(Duration::MAX, 1), Duration::MAX);
+    }
+
+    #[test]
+    fn the_first_checks_are_spread_over_the_time_that_is_given() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.keep(Rhythm { spread: Some(10 * SECOND), ..Rhythm::default() });
+        schedule.install((0..100).map(|id| (CheckId(id), SECOND)), start);
+        let due: Vec<_> = (0..100).map(|id| schedule.slots[&CheckId(id)].due - start).collect();
+        assert_eq!((due[0], due[1], due[99]), (Duration::ZERO, SECOND / 10, 99 * SECOND / 10));
+        // Nothing comes of a time that no clock can say.
+        schedule.keep(Rhythm { spread: Some(Duration::MAX), ..Rhythm::default() });
+        schedule.install((0..102).map(|id| (CheckId(id), SECOND)), start);
     }
 }

@@ -12,7 +12,7 @@ use super::maintenance::{Heard, Maintenance};
 use super::operator::{Command, Line as OverrideLine, Operator};
 use super::reload::Loads;
 use super::report;
-use super::schedule::Schedule;
+use super::schedule::{Rhythm, Schedule};
 use super::setup::{Configuration, Faults};
 use super::telling::Cause;
 use crate::check::{CertificateEnd, CheckOutcome, Failure};
@@ -519,6 +519,13 @@ impl Owner {
     /// Puts the director's checks into the schedule, and tells who runs them.
     pub(super) fn install_checks(&mut self, now: Now) {
         let intervals = self.director.checks().map(|(id, _, interval)| (id, interval));
+        let settings = &self.configuration.model.settings;
+        self.schedule.keep(Rhythm {
+            spread: settings.start_spread,
+            jitter: settings.jitter,
+            seed: self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos()
+                as u64,
+        });
         self.schedule.install(intervals, now.instant);
         self.counters.keep(self.director.services().iter().map(|state| {
             let servers = state.service.real_servers.iter().map(|server| server.address);

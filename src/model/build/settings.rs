@@ -4,8 +4,9 @@ use super::Builder;
 use super::lookup::{Lookup, seconds};
 use crate::config::{
     AUTORELOAD, Ast, CALLBACK, CHECKINTERVAL, COMMENT, CONTROLGROUP, Directive, EMAILALERT,
-    EMAILALERTFREQ, EMAILALERTFROM, EMAILALERTSTATUS, FACILITIES, FORK, Found, LOGFILE,
-    MAINTENANCEDIR, MONITORFILE, Place, SERVICENAME, SMTP, SUPERVISED, Value, look_alike,
+    EMAILALERTFREQ, EMAILALERTFROM, EMAILALERTSTATUS, FACILITIES, FORK, Found, JITTER, LOGFILE,
+    MAINTENANCEDIR, MONITORFILE, Place, SERVICENAME, SMTP, STARTSPREAD, SUPERVISED, Value,
+    look_alike,
 };
 use crate::model::policy::file_path;
 use crate::model::{AlertPolicy, LogTarget, Settings, StatusSet};
@@ -32,8 +33,20 @@ impl Builder<'_, '_> {
             fork: global.yes(&FORK).unwrap_or(default.fork),
             maintenance_dir: global.text(&MAINTENANCEDIR).map(PathBuf::from),
             execute: execute(&ast.executes),
+            start_spread: global.seconds(&STARTSPREAD),
+            jitter: self.jitter(global),
             control_group: self.control_group(global),
         }
+    }
+
+    fn jitter(&mut self, global: Lookup<'_, '_>) -> u32 {
+        const MOST: u32 = 50;
+        let jitter = global.count(&JITTER).unwrap_or_default();
+        if let Some(place) = global.place(&JITTER).filter(|_| jitter > MOST) {
+            let hint = "a percentage of the interval, at most 50";
+            self.diagnostics.error(Found::Line(place.line), place, JITTER.error).hint(hint);
+        }
+        jitter.min(MOST)
     }
 
     fn control_group(&mut self, global: Lookup<'_, '_>) -> Option<u32> {

@@ -6,7 +6,7 @@
 
 use super::ber::{constructed, element, encode, integer, primitive};
 use super::connect::Probe;
-use super::transcript::{search, secret};
+use super::transcript::{expect, secret};
 use super::{CheckOutcome, Failure};
 use crate::model::{Exchange, Tls};
 use lber::common::TagClass;
@@ -55,10 +55,7 @@ pub(super) fn talk<S: Read + Write>(mut stream: S, exchange: &Exchange) -> Resul
     let name = single_entry(&mut stream)?;
     // A courtesy (section 4.3): the server hears that we leave.
     let _ = stream.write_all(&message(SEARCH_ID + 1, primitive(TagClass::Application, 2, b"")));
-    match &exchange.receive {
-        Some(pattern) if !search(pattern, &name) => Err(Failure::Mismatch(Failure::text(&name))),
-        _ => Ok(()),
-    }
+    expect(exchange.receive.as_ref(), &name)
 }
 
 /// RFC 4511, section 4.14.

@@ -6,7 +6,7 @@
 use super::Failure;
 use super::connect::Probe;
 use super::line::Lines;
-use super::transcript::search;
+use super::transcript::expect;
 use crate::model::Exchange;
 use std::io::{Read, Write};
 
@@ -41,10 +41,7 @@ pub(super) fn talk<S: Read + Write>(stream: S, exchange: &Exchange) -> Result<()
     }
     // A courtesy.
     let _ = lines.send("quit\r\n");
-    match &exchange.receive {
-        Some(pattern) if !search(pattern, &text) => Err(Failure::Mismatch(Failure::text(&text))),
-        _ => Ok(()),
-    }
+    expect(exchange.receive.as_ref(), &text)
 }
 
 /// `VERSION`, `END`, `NOT_FOUND`; or a number, as `incr` has it.

@@ -6,7 +6,7 @@
 use super::Failure;
 use super::connect::Probe;
 use super::line::{Lines, TOTAL_LIMIT};
-use super::transcript::{search, secret};
+use super::transcript::{expect, secret};
 use crate::model::Exchange;
 use std::io::{Read, Write};
 
@@ -36,10 +36,7 @@ pub(super) fn talk<S: Read + Write>(stream: S, exchange: &Exchange) -> Result<()
         true => Failure::LoginRefused(words),
         false => Failure::Rejected(words),
     })?;
-    match &exchange.receive {
-        Some(pattern) if !search(pattern, &text) => Err(Failure::Mismatch(Failure::text(&text))),
-        _ => Ok(()),
-    }
+    expect(exchange.receive.as_ref(), &text)
 }
 
 /// An array of bulk strings.

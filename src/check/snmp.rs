@@ -7,7 +7,7 @@ use super::Failure;
 use super::ber::{constructed, element, encode, integer, primitive};
 use super::connect::Probe;
 use super::datagram::{Heard, ask, nonce};
-use super::transcript::{search, secret};
+use super::transcript::{expect, secret};
 use crate::model::{Exchange, Pattern, object_identifier};
 use lber::common::TagClass;
 use std::net::Ipv4Addr;
@@ -69,12 +69,7 @@ pub fn judge(answer: &[u8], number: i32, receive: Option<&Pattern>) -> Heard<Res
     }
     Heard::Answer(match (answer.error, answer.value) {
         (0, None) => Err(Failure::Empty),
-        (0, Some(text)) => match receive {
-            Some(pattern) if !search(pattern, &text) => {
-                Err(Failure::Mismatch(Failure::text(&text)))
-            }
-            _ => Ok(()),
-        },
+        (0, Some(text)) => expect(receive, &text),
         (error, _) => Err(Failure::Rejected(error_name(error))),
     })
 }

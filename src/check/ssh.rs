@@ -5,7 +5,7 @@
 use super::Failure;
 use super::connect::Probe;
 use super::line::Lines;
-use super::transcript::search;
+use super::transcript::expect;
 use crate::model::Exchange;
 use std::io::{Read, Write};
 
@@ -32,12 +32,7 @@ pub(super) fn talk<S: Read + Write>(stream: S, exchange: &Exchange) -> Result<()
     if !identification.starts_with(b"SSH-2.0-") && !identification.starts_with(b"SSH-1.99-") {
         return Err(Failure::Rejected(Failure::text(&identification)));
     }
-    match &exchange.receive {
-        Some(pattern) if !search(pattern, &identification) => {
-            Err(Failure::Mismatch(Failure::text(&identification)))
-        }
-        _ => Ok(()),
-    }
+    expect(exchange.receive.as_ref(), &identification)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 mod recorder;
 
-use super::CheckOutcome;
+use super::{CheckOutcome, Failure};
 use crate::model::{CheckMethod, CheckPlan, Pattern, User};
 use recorder::{Direction, Recorder};
 use serde::{Deserialize, Serialize};
@@ -261,6 +261,14 @@ pub(super) fn search(pattern: &Pattern, subject: &[u8]) -> bool {
     let found = pattern.is_match(subject);
     searched(pattern, subject, found);
     found
+}
+
+/// Whether an answer is what `receive` asks for; without it, any is.
+pub(super) fn expect(receive: Option<&Pattern>, answer: &[u8]) -> Result<(), Failure> {
+    match receive {
+        Some(pattern) if !search(pattern, answer) => Err(Failure::Mismatch(Failure::text(answer))),
+        _ => Ok(()),
+    }
 }
 
 /// Tells of a search that has been made.

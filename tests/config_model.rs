@@ -524,6 +524,10 @@ fn additions_are_refused_where_they_make_no_sense() {
             "virtual=10.0.0.1:80\n\texternalweight=yes\n\treal=10.0.0.2 gate\n",
             "externalweight yes makes no sense for this checktype",
         ),
+        (
+            "virtual=10.0.0.1:80\n\tservice=none\n\tagentport=8042\n\treal=10.0.0.2 gate\n",
+            "agentport 8042 makes no sense for service=none",
+        ),
         ("jitter=51\n", "invalid jitter"),
         ("slowstart=0\n", "invalid slow start time"),
         ("checkcertdays=0\n", "checkcertdays must be a number of days"),

@@ -1,7 +1,7 @@
 //! What a configuration was understood as, for people: the output of `--check`.
 
 use super::{
-    AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, HttpOptions,
+    Agent, AlertPolicy, CheckMethod, CheckPlan, Exchange, FallbackMinimum, HttpMethod, HttpOptions,
     LogTarget, Model, Netmask, ProxyProtocol, RealServer, Service, ServiceTls, Settings, Step, Tls,
     Transport, User, VirtualService,
 };
@@ -250,6 +250,13 @@ fn check(plan: &CheckPlan) -> String {
     }
     if let Some(from) = &plan.way.source {
         let _ = write!(line, ", from {from}");
+    }
+    match plan.agent {
+        Some(Agent::Port(port)) => {
+            let _ = write!(line, "; weight by the agent on port {port}");
+        }
+        Some(Agent::ExitStatus) => line.push_str("; from 2 on the status is the weight plus two"),
+        None => {}
     }
     line
 }

@@ -127,22 +127,21 @@ impl Builder<'_, '_> {
             self.makes_no_sense(section, lookup, (&EXTERNALWEIGHT, "yes"), what, hint);
         }
         let port = u16::try_from(lookup.number(&AGENTPORT)?).ok()?;
-        match method {
-            Method::Fixed(CheckMethod::On | CheckMethod::Off) => {
-                let hint = "the agent is asked after a check, and there is none";
-                let (row, port) = (&AGENTPORT, port.to_string());
-                self.makes_no_sense(section, lookup, (row, &port), "checktype=on and off", hint);
-                None
+        let nothing = "the agent is asked after a check, and there is none";
+        let (what, hint) = match method {
+            Method::Fixed(CheckMethod::On | CheckMethod::Off) => ("checktype=on and off", nothing),
+            Method::Negotiate { exchange, .. } if exchange.service == Service::None => {
+                ("service=none", nothing)
             }
             // They run in the director itself, which speaks to no server.
             Method::External(_) | Method::ExternalPerl(_) => {
-                let hint = "use externalweight";
-                let (row, port) = (&AGENTPORT, port.to_string());
-                self.makes_no_sense(section, lookup, (row, &port), "external checks", hint);
-                None
+                ("external checks", "use externalweight")
             }
-            Method::Fixed(_) | Method::Negotiate { .. } => Some(Agent::Port(port)),
-        }
+            Method::Fixed(_) | Method::Negotiate { .. } => return Some(Agent::Port(port)),
+        };
+        let port = port.to_string();
+        self.makes_no_sense(section, lookup, (&AGENTPORT, &port), what, hint);
+        None
     }
 
     fn check_source(

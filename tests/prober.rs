@@ -432,9 +432,9 @@ fn hostile_probers_are_ended_and_change_nothing() {
     for (script, reason) in [
         ("printf '\\377\\377\\377\\177' >&0; sleep 1000", "a message of 2147483647 bytes"),
         ("printf '\\003\\000\\000\\000abc' >&0; sleep 1000", "no message"),
-        // An outcome: check 99, step 0, run 1, up without a word or a certificate, no time.
+        // An outcome: check 99, step 0, run 1, up without a word, a certificate or an agent, no time.
         (
-            "printf '\\011\\000\\000\\000\\001\\001\\143\\000\\001\\000\\000\\000\\000' >&0; sleep 1000",
+            "printf '\\012\\000\\000\\000\\001\\001\\143\\000\\001\\000\\000\\000\\000\\000' >&0; sleep 1000",
             "run 1 of check 99, which nobody asked",
         ),
         // A sign of life that nobody asked for, with number 77.

@@ -88,6 +88,8 @@ fn complete(service: Service) -> Exchange {
         .request(match service {
             Service::Mysql | Service::Pgsql | Service::Oracle => "/SELECT 1",
             Service::HttpProxy => "http://192.0.2.1/",
+            Service::Snmp => "1.3.6.1",
+            Service::Udp => "00",
             _ => "/www",
         })
         .receive(".")

@@ -119,7 +119,12 @@ pub fn rows() -> Vec<Row> {
             SMTP_GOOD,
             &[EndlessBody],
         ),
-        row("redis", exchange(Service::Redis).request(""), b"+PONG\r\n", &[Drips, EndlessBody]),
+        row(
+            "redis",
+            logged_in(Service::Redis).request(""),
+            b"+OK\r\n+PONG\r\n",
+            &[Drips, EndlessBody],
+        ),
         row(
             "memcached",
             exchange(Service::Memcached).request("stats"),

@@ -112,6 +112,9 @@ impl Director {
                 }));
                 let effective = self.overrides.of(service.address, real.address);
                 state.servers[server].weight = effective.weight;
+                if service.slow_start.is_none() {
+                    state.servers[server].rise = None;
+                }
                 let to = match (&state.servers[server].health, effective.maintenance) {
                     (Health::Maintenance, true) => None,
                     (_, true) => Some(Health::Maintenance),

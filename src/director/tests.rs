@@ -1088,3 +1088,17 @@ fn the_weight_of_a_server_that_returns_rises_and_of_one_that_is_new_does_not() {
     assert_eq!(bench.down(2), ["remove 10.0.0.2:80"], "a death while it rises");
     assert_eq!(bench.director.next_deadline(), None);
 }
+
+#[test]
+fn a_reload_that_takes_slowstart_away_gives_the_whole_weight() {
+    let slow = VirtualService { slow_start: Some(Duration::from_secs(4)), ..service([2]) };
+    let mut bench = Bench::of(slow);
+    bench.up(2);
+    bench.down(2);
+    assert_eq!(bench.up(2), ["serve 10.0.0.2:80 w1"]);
+    let model = Model { services: vec![service([2])], ..Model::default() };
+    bench.director.reload(&model, &(), Overrides::default(), bench.now);
+    assert_eq!(bench.director.next_deadline(), None);
+    let wanted = bench.director.services()[0].wanted().destinations[0].want;
+    assert_eq!(wanted, Want::Serve { weight: 5 });
+}

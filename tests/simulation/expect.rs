@@ -76,6 +76,8 @@ pub(crate) fn argument(service: &VirtualService, verdicts: &[Verdict]) -> Option
 #[derive(Debug)]
 enum Entry {
     Exactly(Destination),
+    /// So, with a weight that may still rise (`slowstart`), and is at least 1.
+    AtMost(Destination),
     /// Weight 0, forwarded so.
     Quiet(Forwarding),
     Absent,
@@ -134,7 +136,11 @@ fn entries(service: &VirtualService, verdicts: &[Verdict]) -> BTreeMap<SocketAdd
         let wanted = match serving {
             Some(&index) => {
                 let real = &service.real_servers[index];
-                Entry::Exactly(entry(listed, real.forwarding, real.weight, real.thresholds))
+                let entry = entry(listed, real.forwarding, real.weight, real.thresholds);
+                match service.slow_start {
+                    Some(_) if real.weight > 1 => Entry::AtMost(entry),
+                    _ => Entry::Exactly(entry),
+                }
             }
             None if service.quiescent || drained.is_some() => {
                 // All agree with the first of them; one that is drained decides, as if it served.
@@ -192,9 +198,15 @@ pub(crate) fn difference(
         let listed = left.remove(&address);
         let fits = match (&wanted, listed) {
             (Entry::Exactly(wanted), Some(listed)) => wanted == listed,
+            (Entry::AtMost(wanted), Some(listed)) => {
+                let weight = listed.weight;
+                (1..=wanted.weight).contains(&weight)
+                    && Destination { weight, ..*wanted } == *listed
+            }
             (Entry::Quiet(way), Some(listed)) => listed.weight == 0 && *way == listed.forwarding,
             (Entry::Absent, None) | (Entry::Any, _) => true,
-            (Entry::Exactly(_) | Entry::Quiet(_), None) | (Entry::Absent, Some(_)) => false,
+            (Entry::Exactly(_) | Entry::AtMost(_) | Entry::Quiet(_), None)
+            | (Entry::Absent, Some(_)) => false,
         };
         if !fits {
             return Some(format!("{address}: {listed:?}, not {wanted:?}"));

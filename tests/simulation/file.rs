@@ -200,6 +200,7 @@ fn service(address: ServiceAddress, size: Size, r: &mut Random) -> VirtualServic
         failure_count: r.pick(&[1, 1, 1, 2, 3]),
         rise_count: r.pick(&[1, 1, 1, 2]),
         fast_interval: r.pick(&[None, None, Some(Duration::from_millis(300))]),
+        slow_start: r.pick(&[None, None, None, Some(Duration::from_secs(5))]),
         reconcile: r.chance(30),
         ..VirtualService::new(address)
     };
@@ -313,7 +314,10 @@ fn edit_service(service: &mut VirtualService, kind: usize, size: Size, r: &mut R
         17 => service.quiescent = !service.quiescent,
         18 => service.clean_stop = !service.clean_stop,
         19 => service.failure_count = r.pick(&[1, 2, 3]),
-        20 => service.rise_count = r.pick(&[1, 2]),
+        20 => {
+            service.rise_count = r.pick(&[1, 2]);
+            service.slow_start = r.pick(&[None, Some(Duration::from_secs(3))]);
+        }
         21 => {
             service.check_interval = interval(r);
             service.fast_interval = r.pick(&[None, Some(Duration::from_millis(500))]);

@@ -87,7 +87,6 @@ impl Check {
         self
     }
 
-    #[cfg(feature = "mysql")]
     pub(crate) fn client(mut self, certificate: &Path, key: &Path) -> Self {
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
         self.exchange.client = Some(ClientCertificate { certificate, key });

@@ -26,7 +26,7 @@ tls-port {tls}
 tls-cert-file {cert}
 tls-key-file {key}
 tls-ca-cert-file {ca}
-tls-auth-clients no
+tls-auth-clients yes
 requirepass right
 user checker on >other +ping +role ~*
 ",
@@ -50,7 +50,8 @@ user checker on >other +ping +role ~*
     guarded.login("checker", "other").words("INFO").expect("rejected: NOPERM");
     let tls = Check::new(Service::Redis, tls).words("").login("", "right").tls(Tls::Yes);
     tls.expect("TLS handshake failed: certificate not trusted");
-    tls.ca_file(&certificates.authority).expect("up");
+    let tls = tls.ca_file(&certificates.authority);
+    tls.client(&certificates.certificate, &certificates.key).expect("up");
     Check::new(Service::Redis, free_port()).expect("connection refused");
 }
 

@@ -11,6 +11,7 @@ use ldirectord::director::CheckId;
 use ldirectord::model::{CertificateCheck, Exchange, Pattern, Service, Step};
 use ldirectord::prober::Run;
 use ldirectord::prober::belief::{Heard, Ledger};
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -147,16 +148,22 @@ pub fn ftp(said: &[u8]) {
 /// A configuration is read from a file, not from a server; it is as little to be trusted.
 pub fn config(text: &[u8]) {
     let source = config::Source::from_bytes(text.to_vec());
-    let assembled = config::assemble(Path::new("/a.cf"), source, &Mirrors(text));
+    let assembled =
+        config::assemble(Path::new("/a.cf"), source, &Mirrors { text, left: Cell::new(16) });
     let _ = config::parse_assembled(&assembled);
 }
 
-/// Every file that is included is the configuration itself.
-struct Mirrors<'t>(&'t [u8]);
+/// Every file that is included is the configuration itself, until there have been enough of them.
+struct Mirrors<'t> {
+    text: &'t [u8],
+    left: Cell<u32>,
+}
 
 impl config::Library for Mirrors<'_> {
     fn read(&self, _: &Path) -> Result<config::Source, config::SourceError> {
-        Ok(config::Source::from_bytes(self.0.to_vec()))
+        let left = self.left.get().checked_sub(1).ok_or(config::SourceError::NotAFile)?;
+        self.left.set(left);
+        Ok(config::Source::from_bytes(self.text.to_vec()))
     }
 
     fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {

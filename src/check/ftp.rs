@@ -74,10 +74,10 @@ impl Control {
         let over_tls = probe.exchange.tls != Tls::No;
         if over_tls {
             // RFC 4217, section 9: the file is as private as the login.
-            expect_success(self.command("PBSZ 0")?)?;
-            expect_success(self.command("PROT P")?)?;
+            self.command("PBSZ 0")?.accepted()?;
+            self.command("PROT P")?.accepted()?;
         }
-        expect_success(self.command("TYPE I")?)?;
+        self.command("TYPE I")?.accepted()?;
         let port = self.passive_port()?;
         let data = probe.another(SocketAddr::new(self.server.ip(), port))?;
         let reply = self.command(&format!("RETR {path}"))?;
@@ -107,7 +107,7 @@ impl Control {
                 return pasv_port(&reply.text).ok_or_else(no_port);
             }
         }
-        let reply = expect_success(self.command("EPSV")?)?;
+        let reply = self.command("EPSV")?.accepted()?;
         epsv_port(&reply.text).ok_or_else(no_port)
     }
 }
@@ -118,7 +118,7 @@ fn read_greeting<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
         // 120: ready in a few minutes; 220 follows.
         greeting = lines.read_reply()?;
     }
-    expect_success(greeting).map(drop)
+    greeting.accepted().map(drop)
 }
 
 /// RFC 4217, section 4.
@@ -127,10 +127,6 @@ fn start_tls<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
     lines.send("AUTH TLS\r\n")?;
     let reply = lines.read_reply()?;
     if reply.code == 234 { Ok(()) } else { Err(Failure::no_tls(reply)) }
-}
-
-fn expect_success(reply: Reply) -> Result<Reply, Failure> {
-    if reply.is_success() { Ok(reply) } else { Err(reply.rejected()) }
 }
 
 /// `(h1,h2,h3,h4,p1,p2)`, with or without the parentheses (RFC 1123 section 4.1.2.6).

@@ -160,6 +160,14 @@ impl Reply {
         self.code / 100 == 2
     }
 
+    /// The reply, if its code is 2xx.
+    ///
+    /// # Errors
+    /// As [`Reply::rejected`].
+    pub(super) fn accepted(self) -> Result<Self, Failure> {
+        if self.is_success() { Ok(self) } else { Err(self.rejected()) }
+    }
+
     /// The failure of being refused with this reply: code and words.
     pub(super) fn rejected(&self) -> Failure {
         Failure::Rejected(self.to_string())

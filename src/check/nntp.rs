@@ -21,10 +21,7 @@ pub(super) fn check(mut probe: Probe<'_>) -> Result<(), Failure> {
 }
 
 fn start_tls<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
-    let greeting = lines.read_reply()?;
-    if !greeting.is_success() {
-        return Err(greeting.rejected());
-    }
+    lines.read_reply()?.accepted()?;
     lines.send("STARTTLS\r\n")?;
     let reply = lines.read_reply()?;
     if reply.code == 382 { Ok(()) } else { Err(Failure::no_tls(reply)) }

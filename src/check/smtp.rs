@@ -35,28 +35,21 @@ pub(super) fn talk<S: Read + Write>(stream: S) -> Result<(), Failure> {
 fn start_tls<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
     read_greeting(lines)?;
     lines.send(format!("EHLO {OUR_NAME}\r\n"))?;
-    let hello = lines.read_reply()?;
-    if !hello.is_success() {
-        return Err(hello.rejected());
-    }
+    lines.read_reply()?.accepted()?;
     lines.send("STARTTLS\r\n")?;
     let reply = lines.read_reply()?;
     if reply.code == 220 { Ok(()) } else { Err(Failure::no_tls(reply)) }
 }
 
 fn read_greeting<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
-    let greeting = lines.read_reply()?;
-    if greeting.is_success() { Ok(()) } else { Err(greeting.rejected()) }
+    lines.read_reply()?.accepted().map(drop)
 }
 
 fn say_hello_and_goodbye<S: Read + Write>(lines: &mut Lines<S>) -> Result<(), Failure> {
     lines.send(format!("EHLO {OUR_NAME}\r\n"))?;
     if !lines.read_reply()?.is_success() {
         lines.send(format!("HELO {OUR_NAME}\r\n"))?;
-        let hello = lines.read_reply()?;
-        if !hello.is_success() {
-            return Err(hello.rejected());
-        }
+        lines.read_reply()?.accepted()?;
     }
     // A courtesy; what is answered changes nothing.
     let _ = lines.send("QUIT\r\n").and_then(|()| lines.read_reply());

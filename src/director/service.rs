@@ -171,20 +171,33 @@ impl ServiceState {
         change: impl FnOnce(&mut ServerState),
         actions: &mut Vec<Action>,
     ) -> bool {
+        let configured = self.service.real_servers[server].weight;
+        let weight = self.servers[server].effective_weight(configured);
+        let turned = self.alter(server, change);
+        if turned || self.servers[server].effective_weight(configured) != weight {
+            self.relist(server, actions);
+        }
+        turned
+    }
+
+    /// Changes a server's state. Returns whether it has begun or ceased to serve.
+    fn alter(&mut self, server: usize, change: impl FnOnce(&mut ServerState)) -> bool {
         let state = &mut self.servers[server];
-        let real = &self.service.real_servers[server];
-        let (served, weight) = (state.serves(), state.effective_weight(real.weight));
+        let before = state.serves();
         change(state);
-        let serves = state.serves();
-        let same = serves == served && state.effective_weight(real.weight) == weight;
-        self.serving += usize::from(serves);
-        self.serving -= usize::from(served);
-        if !same && self.servers[server].health.serves() {
-            let listed = real.listed(self.address());
+        let after = state.serves();
+        self.serving += usize::from(after);
+        self.serving -= usize::from(before);
+        before != after
+    }
+
+    /// The table shall list a server that is up as it is now.
+    fn relist(&self, server: usize, actions: &mut Vec<Action>) {
+        if self.servers[server].health.serves() {
+            let listed = self.service.real_servers[server].listed(self.address());
             let destination = self.wanted_at(listed, server);
             actions.push(Action::Destination(Change { service: self.address(), destination }));
         }
-        serves != served
     }
 
     /// A check has failed. Returns whether the server's health has changed.
@@ -248,21 +261,12 @@ impl ServiceState {
         weight: Option<u32>,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let state = &mut self.servers[server];
-        if state.weight == weight {
+        if self.servers[server].weight == weight {
             return false;
         }
-        let before = state.serves();
-        state.weight = weight;
-        let after = state.serves();
-        self.serving += usize::from(after);
-        self.serving -= usize::from(before);
-        if self.servers[server].health.serves() {
-            let listed = self.service.real_servers[server].listed(self.address());
-            let destination = self.wanted_at(listed, server);
-            actions.push(Action::Destination(Change { service: self.address(), destination }));
-        }
-        before != after
+        let turned = self.alter(server, |state| state.weight = weight);
+        self.relist(server, actions);
+        turned
     }
 
     fn turn(&mut self, server: usize, to: Health, now: Instant, actions: &mut Vec<Action>) {

@@ -205,7 +205,7 @@ impl Builder<'_, '_> {
                 return default;
             }
         };
-        if transport(address) == Transport::Udp && row.directives.contains(&PROTOCOL.name) {
+        if is_over_udp(service, address) {
             let hint = "there is no TLS over UDP: set protocol=tcp";
             self.makes_no_sense(section, lookup, (&CHECKTLS, word), "protocol=udp", hint);
             return default;
@@ -225,13 +225,15 @@ impl Builder<'_, '_> {
             "v2" => ("v2", ProxyProtocol::V2),
             _ => return None,
         };
-        let chosen = service.row().directives.contains(&PROTOCOL.name);
         let what = match service {
-            Service::Ntp | Service::Radius | Service::Snmp | Service::Tftp | Service::Udp => {
-                format!("service={service}")
-            }
-            Service::Oracle | Service::None => format!("service={service}"),
-            _ if chosen && transport(address) == Transport::Udp => "protocol=udp".to_owned(),
+            Service::None
+            | Service::Ntp
+            | Service::Oracle
+            | Service::Radius
+            | Service::Snmp
+            | Service::Tftp
+            | Service::Udp => format!("service={service}"),
+            _ if is_over_udp(service, address) => "protocol=udp".to_owned(),
             _ => return Some(version),
         };
         let hint = "it is for negotiate checks over TCP";
@@ -306,6 +308,11 @@ fn header(text: &str) -> Result<(String, String), &'static str> {
         return Err("this header follows from the request");
     }
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Whether `protocol` has a service that can do either use UDP.
+fn is_over_udp(service: Service, address: ServiceAddress) -> bool {
+    service.row().directives.contains(&PROTOCOL.name) && transport(address) == Transport::Udp
 }
 
 /// A request as its service is given it.

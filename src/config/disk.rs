@@ -6,17 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// Files as they are.
 #[derive(Debug, Clone, Copy)]
-pub struct Disk {
-    /// Whether each is read until it stays the same; see [`Source::read_at_rest`].
-    pub at_rest: bool,
-}
+pub struct Disk;
 
 impl Library for Disk {
     fn read(&self, path: &Path) -> Result<Source, SourceError> {
-        match self.at_rest {
-            true => Source::read_at_rest(path, SIZE_LIMIT),
-            false => Source::read(path, SIZE_LIMIT),
-        }
+        Source::read(path, SIZE_LIMIT)
     }
 
     fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {

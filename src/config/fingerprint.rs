@@ -29,25 +29,47 @@ impl From<Fingerprint> for Files {
 }
 
 impl Files {
-    /// These files as they are now; `None` if the system says the same of all of them. `config` is
-    /// the path of the configuration's own.
+    /// These files as they are now; `None` if they [are unchanged](Self::are_unchanged).
     ///
     /// # Errors
     /// When the configuration's own cannot be read.
     pub fn now(&self, config: &Path) -> io::Result<Option<Self>> {
-        let same = |(path, then): (&PathBuf, &Option<Fingerprint>)| {
-            Stamp::of(path).ok() == then.and_then(|then| then.stamp)
-        };
-        let unchanged = Some(Stamp::of(config)?) == self.config.stamp;
-        // A directory that cannot be read now says nothing of new files.
-        let matching = self.patterns.iter().flat_map(|it| matching(it).unwrap_or_default());
-        let new: Vec<PathBuf> = matching.filter(|it| !self.others.contains_key(it)).collect();
-        if unchanged && new.is_empty() && self.others.iter().all(same) {
+        if self.are_unchanged(config)? {
             return Ok(None);
         }
         let now = |path: PathBuf| (path.clone(), Fingerprint::of(&path).ok());
-        let others = self.others.keys().cloned().chain(new).map(now).collect();
+        let others = self.others.keys().cloned().chain(self.newcomers()).map(now).collect();
         Ok(Some(Self { config: Fingerprint::of(config)?, others, patterns: self.patterns.clone() }))
+    }
+
+    /// Whether the system says the same of all of them as when they were read. `config` is the path of
+    /// the configuration's own.
+    ///
+    /// # Errors
+    /// When the configuration's own cannot be asked for.
+    pub fn are_unchanged(&self, config: &Path) -> io::Result<bool> {
+        let is_same = |(path, then): (&PathBuf, &Option<Fingerprint>)| match then {
+            Some(then) => Stamp::of(path).ok() == then.stamp,
+            None => Fingerprint::of(path).is_err(),
+        };
+        // Text from a pipe stays as it was read.
+        let own = self.config.stamp.map(|then| Ok::<_, io::Error>(Stamp::of(config)? == then));
+        Ok(own.transpose()?.unwrap_or(true)
+            && self.others.iter().all(is_same)
+            && self.newcomers().next().is_none())
+    }
+
+    /// Files that a pattern matches by now.
+    fn newcomers(&self) -> impl Iterator<Item = PathBuf> {
+        // A directory that cannot be read now says nothing of new files.
+        let matching = self.patterns.iter().flat_map(|it| matching(it).unwrap_or_default());
+        matching.filter(|it| !self.others.contains_key(it))
+    }
+
+    /// When one of them was last changed; see [`Stamp::newest_change`].
+    pub(super) fn newest_change(&self) -> i64 {
+        let all = self.others.values().flatten().chain([&self.config]);
+        all.filter_map(|it| it.stamp).map(|stamp| stamp.newest_change()).max().unwrap_or_default()
     }
 
     /// Those of these files whose content is another than before, or that have come or gone.

@@ -12,6 +12,7 @@ mod look_alike;
 mod manual;
 mod origins;
 mod real_server;
+mod rest;
 mod source;
 mod suggestion;
 mod value;
@@ -32,4 +33,5 @@ pub(crate) use look_alike::look_alike;
 #[doc(hidden)]
 pub use manual::manual_page;
 pub use origins::Origins;
+pub use rest::at_rest;
 pub use source::{SIZE_LIMIT, Source, SourceError};

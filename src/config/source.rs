@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
 
 /// A file as it was read.
 #[derive(Debug, Clone)]
@@ -17,16 +16,6 @@ pub struct Source {
     /// What the system said of the file before it was read; `None` if the text is no file's.
     pub stamp: Option<Stamp>,
 }
-
-/// How long a file that was changed a moment ago is watched for more: an editor that truncates and
-/// writes needs less.
-const MOMENT: Duration = Duration::from_millis(100);
-
-/// How recent a change is a moment ago, in seconds of the clock on the wall.
-const RECENT: i64 = 2;
-
-/// How long a file may go on changing.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes that a configuration may have.
 pub const SIZE_LIMIT: u64 = 64 << 20;
@@ -96,38 +85,6 @@ impl Source {
         let file = File::open(path)?;
         let stamp = Stamp::from(&file.metadata()?);
         Ok(Self { stamp: Some(stamp), ..Self::read_up_to(file, limit)? })
-    }
-
-    /// As [`Source::read`], of a file that is about to be put into force: it is read again until it
-    /// stays the same from before it is read until a moment later.
-    ///
-    /// # Errors
-    /// As [`Source::read`], and when the file does not come to rest.
-    pub fn read_at_rest(path: &Path, limit: u64) -> Result<Self, SourceError> {
-        Self::read_between(path, limit, || std::thread::sleep(MOMENT))
-    }
-
-    fn read_between(
-        path: &Path,
-        limit: u64,
-        mut moment: impl FnMut(),
-    ) -> Result<Self, SourceError> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let source = Self::read(path, limit)?;
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let newest = source.stamp.map_or(0, |stamp| stamp.newest_change());
-            // A change in the future, by a clock that was set back, may be a recent one too.
-            if newest.saturating_add(RECENT) >= now.as_secs().cast_signed() {
-                moment();
-            }
-            if Some(Stamp::of(path)?) == source.stamp {
-                return Ok(source);
-            }
-            if Instant::now() >= deadline {
-                return Err(SourceError::Changing);
-            }
-        }
     }
 
     /// How a changed file is told from this one.
@@ -218,36 +175,6 @@ fn replace_foreign(text: &str, mut put: impl FnMut(&mut String, u8)) -> Cow<'_, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn a_file_in_the_middle_of_a_write_is_read_when_it_is_whole() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.cf");
-        std::fs::write(&path, "the text before\n").unwrap();
-        let mut file = File::create(&path).unwrap();
-        let mut lines = ["one\n", "two\n", "three\n"].into_iter();
-        let source = Source::read_between(&path, SIZE_LIMIT, || {
-            if let Some(line) = lines.next() {
-                file.write_all(line.as_bytes()).unwrap();
-            }
-        });
-        assert_eq!(source.unwrap().text, "one\ntwo\nthree\n");
-    }
-
-    #[test]
-    fn a_file_that_takes_another_s_place_is_read_instead() {
-        let directory = tempfile::tempdir().unwrap();
-        let (path, new) = (directory.path().join("a.cf"), directory.path().join("b.cf"));
-        std::fs::write(&path, "old").unwrap();
-        std::fs::write(&new, "new").unwrap();
-        let source = Source::read_between(&path, SIZE_LIMIT, || {
-            if new.exists() {
-                std::fs::rename(&new, &path).unwrap();
-            }
-        });
-        assert_eq!(source.unwrap().text, "new");
-    }
 
     #[test]
     fn bytes_that_are_not_utf8_survive() {

@@ -186,7 +186,7 @@ pub(super) fn hints(target: &Target, paths: &Paths) -> Hints {
 fn readable(path: &Path, last: Option<usize>) -> Settings {
     let mut settings = Settings::default();
     let Ok(source) = Source::read(path, SIZE_LIMIT) else { return settings };
-    let assembled = assemble(path, source, &Disk { at_rest: false });
+    let assembled = assemble(path, source, &Disk);
     let (ast, _) = parse_assembled(&assembled);
     // Those that a later line has replaced come first, so that the last one holds.
     let directives = ast.replaced.iter().chain(&ast.globals).chain(&ast.executes);

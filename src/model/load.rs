@@ -4,7 +4,7 @@ use super::look_ups::build_side_by_side;
 use super::{Model, Resolver};
 use crate::config::{
     Assembled, Diagnostics, Disk, Files, Origins, SIZE_LIMIT, Severity, Source, SourceError,
-    assemble, parse_assembled,
+    assemble, at_rest, parse_assembled,
 };
 use annotate_snippets::Renderer;
 use std::fmt;
@@ -46,40 +46,64 @@ pub enum LoadError {
     Refused(Report),
 }
 
-/// Reads, parses and resolves a file that is about to be put into force; see
-/// [`Source::read_at_rest`].
+/// Reads, parses and resolves a file that is about to be put into force; see [`at_rest`].
 ///
 /// # Errors
 /// When it cannot be read, or has errors; all of them are in the report.
 pub fn load(path: &Path, resolver: &dyn Resolver) -> Result<Loaded, LoadError> {
-    let source = Source::read_at_rest(path, SIZE_LIMIT)
-        .map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
-    load_source(path, source, resolver)
+    load_by(path, || Source::read(path, SIZE_LIMIT), resolver)
 }
 
 /// [`load`] for a text that has been read already; `path` is for messages.
 ///
 /// # Errors
-/// When it has errors.
+/// When it has errors, or the files that it includes do not come to rest.
 pub fn load_source(
     path: &Path,
     source: Source,
     resolver: &dyn Resolver,
 ) -> Result<Loaded, LoadError> {
-    let config = source.fingerprint();
-    let assembled = Box::new(assemble(path, source, &Disk { at_rest: true }));
-    let (ast, mut diagnostics) = parse_assembled(&assembled);
-    let (model, more, definitions) = build_side_by_side(&ast, resolver);
-    diagnostics.append(more);
-    drop(ast);
-    diagnostics.merge_same(&assembled.origins);
-    let refused = diagnostics.has_errors();
-    let mut files = Box::new(assembled.files(config));
-    files.others.extend(definitions);
-    let report = Report { path: path.to_owned(), diagnostics, files, assembled };
+    load_by(path, || Ok(source.clone()), resolver)
+}
+
+fn load_by(
+    path: &Path,
+    read: impl Fn() -> Result<Source, SourceError>,
+    resolver: &dyn Resolver,
+) -> Result<Loaded, LoadError> {
+    let read = || Ok(Attempt::at(path, read()?, resolver));
+    let Attempt { model, report } = at_rest(path, read)
+        .map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
     match model {
-        Some(model) if !refused => Ok(Loaded { model, report }),
+        Some(model) if !report.diagnostics.has_errors() => Ok(Loaded { model, report }),
         _ => Err(LoadError::Refused(report)),
+    }
+}
+
+/// What files mean that may be in the middle of a change.
+struct Attempt {
+    model: Option<Model>,
+    report: Report,
+}
+
+impl Attempt {
+    fn at(path: &Path, source: Source, resolver: &dyn Resolver) -> Self {
+        let config = source.fingerprint();
+        let assembled = Box::new(assemble(path, source, &Disk));
+        let (ast, mut diagnostics) = parse_assembled(&assembled);
+        let (model, more, definitions) = build_side_by_side(&ast, resolver);
+        diagnostics.append(more);
+        drop(ast);
+        diagnostics.merge_same(&assembled.origins);
+        let mut files = Box::new(assembled.files(config));
+        files.others.extend(definitions);
+        Self { model, report: Report { path: path.to_owned(), diagnostics, files, assembled } }
+    }
+}
+
+impl AsRef<Files> for Attempt {
+    fn as_ref(&self) -> &Files {
+        &self.report.files
     }
 }
 

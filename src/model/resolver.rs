@@ -312,7 +312,7 @@ impl Resolver for SystemResolver {
 fn definition_file(path: &Path) -> DefinitionFile {
     // Before it is read, so that what is written meanwhile is a change.
     let found = Fingerprint::of(path).ok();
-    match Source::read_at_rest(path, DEFINITION_LIMIT) {
+    match Source::read(path, DEFINITION_LIMIT) {
         Ok(source) => {
             let found = Some(source.fingerprint());
             let text = match source.is_utf8() {

@@ -6,7 +6,9 @@ use ldirectord::model::{
     Thresholds, VirtualService,
 };
 use ldirectord::prober::ProberOptions;
-use ldirectord::runtime::{Configuration, Controller, End, Fingerprint, Runtime, Setup};
+use ldirectord::runtime::{
+    Configuration, Controller, End, Fingerprint, FollowedNames, Runtime, Setup,
+};
 use ldirectord::status::{Phase, ServerState, StatusReport};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -43,7 +45,11 @@ fn real_server(address: SocketAddr) -> RealServer {
 
 fn configuration(model: &Model) -> Configuration {
     let fingerprint = Fingerprint { stamp: None, checksum: [0; 16] };
-    Configuration { model: model.clone(), files: fingerprint.into() }
+    Configuration {
+        model: model.clone(),
+        files: fingerprint.into(),
+        names: FollowedNames::default(),
+    }
 }
 
 fn start(model: Model, directory: &tempfile::TempDir) -> (Controller, impl FnOnce()) {

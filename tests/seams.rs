@@ -244,6 +244,58 @@ fn names_of_real_servers_are_looked_up_side_by_side() {
 }
 
 #[test]
+fn names_are_followed_whatever_becomes_of_the_file() {
+    let text = global("resolveinterval=1\n")
+        + "virtual=vip.example:80\n\treal=pool.example:8001 masq\n\tchecktype=connect\n\
+           \tfallback=sorry.example:8001\n";
+    let machine = machine(&text);
+    fs::write(machine.seen("/etc/nsswitch.conf"), "hosts: files\n").unwrap();
+    fs::write(machine.seen("/etc/host.conf"), "multi on\n").unwrap();
+    let hosts = |vip: u8, pool: &[u8], sorry: u8| {
+        let pool = pool.iter().map(|host| format!("127.0.0.{host} pool.example\n"));
+        let others = format!("10.9.9.{vip} vip.example\n127.0.0.{sorry} sorry.example\n");
+        let text = pool.collect::<String>() + &others;
+        // In one step, as it is looked up all the time.
+        fs::write(machine.seen("/etc/hosts.new"), text).unwrap();
+        fs::rename(machine.seen("/etc/hosts.new"), machine.seen("/etc/hosts")).unwrap();
+    };
+    let _webs =
+        ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(|address| Listener::web(&machine, address));
+    let servers = || {
+        let status = status(&machine);
+        let servers = status["services"][0]["servers"].as_array().unwrap().clone();
+        let shown = servers.iter().map(|it| {
+            format!("{} {}", it["address"].as_str().unwrap(), it["state"].as_str().unwrap())
+        });
+        shown.collect::<Vec<_>>()
+    };
+    hosts(9, &[3, 2], 11);
+    start(&machine);
+    wait_for("both are up", || servers() == ["127.0.0.2:8001 up", "127.0.0.3:8001 up"]);
+    // An editor is in the middle of something, which is nobody's wish yet.
+    fs::write(machine.seen(CONFIG), text.replace("pool.example", "127.0.0.9")).unwrap();
+    hosts(8, &[4, 3], 12);
+    wait_for("the new one is up", || servers() == ["127.0.0.3:8001 up", "127.0.0.4:8001 up"]);
+    let line = "pool.example has changed: 127.0.0.4 added, 127.0.0.2 removed";
+    assert!(log(&machine).contains(line), "{}", log(&machine));
+    let listing = machine.ldirectord("web.cf status --listing").succeeds().stdout;
+    assert!(listing.contains("10.9.9.9:80"), "the service keeps its address: {listing}");
+    hosts(9, &[], 12);
+    wait_for("it is told", || log(&machine).contains("cannot look up pool.example: "));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(log(&machine).matches("cannot look up pool.example").count(), 1, "once");
+    assert_eq!(servers(), ["127.0.0.3:8001 up", "127.0.0.4:8001 up"]);
+    hosts(9, &[3], 12);
+    wait_for("it is told", || log(&machine).contains("pool.example can be looked up again"));
+    wait_for("one is left", || servers() == ["127.0.0.3:8001 up"]);
+    // Nobody serves any more but the fallback, at its new address.
+    hosts(9, &[7], 13);
+    wait_for("it is down", || servers() == ["127.0.0.7:8001 down"]);
+    let listing = machine.ldirectord("web.cf status --listing").succeeds().stdout;
+    assert!(listing.contains("127.0.0.13:"), "{listing}");
+}
+
+#[test]
 fn a_file_in_the_middle_of_a_write_is_not_taken_for_one_without_services() {
     for way in ["reload", "autoreload", "restart"] {
         let settings = global(if way == "autoreload" { "autoreload=yes\n" } else { "" });

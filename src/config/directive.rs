@@ -402,6 +402,11 @@ directives! {
         .about("jitter = 10",
             "By how many percent of its interval, up to 50, each pause between checks is longer or shorter at random, \
              so that several directors do not all ask a server at the same moment. The mean stays.");
+    RESOLVEINTERVAL = Row::new("resolveinterval", Global, Time, "invalid resolve interval").seconds()
+        .addition()
+        .about("resolveinterval = 30s",
+            "Names of real servers and fallbacks stand for all their addresses, and are looked up again in this              interval, at least 1s: addresses that come are added, those that go are removed, and the log says so.              Nothing else changes, not even by a file that was edited meanwhile. A name that cannot be looked up              keeps the addresses it had. A name server that gives only some of the addresses at a time makes \
+             servers come and go. Names of virtual services and the ends of ranges stay as they were when              the file was read. Without it, a name stands for its first address, looked up when the file is read.");
     RISECOUNT = Row::new("risecount", Both, ONE, "invalid rise count value")
         .in_section("invalid rise count").or("1").addition()
         .about("risecount = 2",

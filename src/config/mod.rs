@@ -17,7 +17,7 @@ mod source;
 mod suggestion;
 mod value;
 
-pub use crate::model::{LoadError, Loaded, Report, load, load_source};
+pub use crate::model::{LoadError, Loaded, Report, TextInForce, load, load_source};
 pub use assemble::{Assembled, Included, Library, assemble};
 pub use ast::{
     Ast, Directive, FallbackServer, Place, RealAddress, RealOptions, RealServer, Section, Value,

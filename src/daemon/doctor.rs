@@ -177,15 +177,15 @@ struct Recorder {
 }
 
 impl Resolver for Recorder {
-    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError> {
-        self.system.host(name, family)
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, ResolveError> {
+        self.system.addresses(name, family)
     }
 
     fn hosts(&self, names: Vec<Wanted>) -> Hosts {
         let hosts = self.system.hosts(names);
-        let found = hosts.iter().filter_map(|((name, family), address)| {
+        let found = hosts.iter().filter_map(|((name, family), addresses)| {
             let is_name = name.contains(|c: char| c.is_ascii_alphabetic()) && !name.contains(':');
-            Some((name.clone(), *family, *address.as_ref().ok()?)).filter(|_| is_name)
+            Some((name.clone(), *family, *addresses.as_ref().ok()?.first()?)).filter(|_| is_name)
         });
         self.names.borrow_mut().extend(found);
         hosts

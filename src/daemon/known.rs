@@ -77,8 +77,8 @@ fn read(target: &Target, paths: &Paths) -> Option<Vec<Service>> {
 struct OnlyNames(SystemResolver);
 
 impl Resolver for OnlyNames {
-    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError> {
-        self.0.host(name, family)
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, ResolveError> {
+        self.0.addresses(name, family)
     }
 
     fn hosts(&self, names: Vec<HostName>) -> Hosts {

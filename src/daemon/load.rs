@@ -13,6 +13,7 @@ use annotate_snippets::Renderer;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A configuration that was accepted.
 pub(super) struct Configuration {
@@ -22,6 +23,7 @@ pub(super) struct Configuration {
     pub(super) path: PathBuf,
     pub(super) model: Model,
     pub(super) files: runtime::Files,
+    pub(super) names: runtime::FollowedNames,
 }
 
 /// The file, or the original's words to say that there is none, on standard error and in the log.
@@ -56,9 +58,9 @@ pub(super) fn read(path: &Path, caller: Caller<'_>) -> Result<Configuration, Exi
 
 /// What was read from this file.
 pub(super) fn at(path: &Path, configuration: runtime::Configuration) -> Configuration {
-    let runtime::Configuration { model, files } = configuration;
+    let runtime::Configuration { model, files, names } = configuration;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    Configuration { shown: path.to_owned(), path: absolute, model, files }
+    Configuration { shown: path.to_owned(), path: absolute, model, files, names }
 }
 
 /// Reads a configuration again, for a daemon: warnings go to the log, errors are returned. Only the
@@ -73,7 +75,12 @@ pub(super) fn again(path: &Path) -> Result<runtime::Configuration, runtime::Refu
     };
     let warnings = report.into_iter().flat_map(|report| report.warnings(pid));
     warnings.for_each(|message| log::warn!("{message}"));
-    result.map(accepted).map_err(|error| match error {
+    result.map(accepted).map_err(refused)
+}
+
+fn refused(error: LoadError) -> runtime::Refused {
+    let pid = std::process::id();
+    match error {
         LoadError::Refused(report) => {
             let diagnostics = report.errors(pid).collect::<Vec<_>>().join("\n");
             runtime::Refused { diagnostics, found: Some(report.files) }
@@ -82,7 +89,7 @@ pub(super) fn again(path: &Path) -> Result<runtime::Configuration, runtime::Refu
             let diagnostics = error.messages(pid).collect::<Vec<_>>().join("\n");
             runtime::Refused { diagnostics, found: None }
         }
-    })
+    }
 }
 
 fn load(path: &Path) -> Result<Loaded, LoadError> {
@@ -90,8 +97,18 @@ fn load(path: &Path) -> Result<Loaded, LoadError> {
 }
 
 fn accepted(loaded: Loaded) -> runtime::Configuration {
-    let Loaded { model, report } = loaded;
-    runtime::Configuration { model, files: *report.files }
+    let text = loaded.text_in_force();
+    let look_up = text.map(|text| {
+        let look_up = move || text.again(&SystemResolver::new()).map(accepted).map_err(refused);
+        runtime::LookUp(Arc::new(look_up))
+    });
+    let Loaded { model, report, looked_up } = loaded;
+    let names = runtime::FollowedNames {
+        addresses: looked_up.followed(),
+        failures: looked_up.failures(),
+        look_up,
+    };
+    runtime::Configuration { model, files: *report.files, names }
 }
 
 /// `--check`: tells what a configuration means or, with `expand`, prints it as one file; or what is wrong

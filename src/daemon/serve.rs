@@ -157,6 +157,7 @@ impl Daemon {
             configuration: runtime::Configuration {
                 model: self.configuration.model,
                 files: self.configuration.files,
+                names: self.configuration.names,
             },
             load: Arc::new(move || load::again(&config)),
             table,

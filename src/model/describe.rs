@@ -59,6 +59,9 @@ impl Text {
         if settings.jitter > 0 {
             self.line(0, format_args!("intervals vary by {} %", settings.jitter));
         }
+        if let Some(interval) = settings.resolve_interval {
+            self.line(0, format_args!("names of servers looked up every {}", seconds(interval)));
+        }
         if settings.auto_reload {
             self.line(0, format_args!("reads this file again when it has changed"));
         }

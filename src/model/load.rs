@@ -1,14 +1,15 @@
 //! A file to a model, in one step.
 
-use super::look_ups::build_side_by_side;
+use super::look_ups::{LookedUp, build_again, build_side_by_side};
 use super::{Model, Resolver};
 use crate::config::{
-    Assembled, Diagnostics, Disk, Files, Origins, SIZE_LIMIT, Severity, Source, SourceError,
+    Assembled, Ast, Diagnostics, Disk, Files, Origins, SIZE_LIMIT, Severity, Source, SourceError,
     assemble, at_rest, parse_assembled,
 };
 use annotate_snippets::Renderer;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A configuration that was accepted.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Loaded {
     pub model: Model,
     /// What there is to say about it: warnings only.
     pub report: Report,
+    /// The names and definitions in it, as they were found.
+    pub looked_up: LookedUp,
 }
 
 /// What there is to say about a file, with all that is needed to show it.
@@ -29,7 +32,7 @@ pub struct Report {
     /// It and those that it names, as they were read.
     pub files: Box<Files>,
     /// With all that it includes.
-    assembled: Box<Assembled>,
+    assembled: Arc<Assembled>,
 }
 
 /// A configuration that was not accepted.
@@ -72,11 +75,47 @@ fn load_by(
     resolver: &dyn Resolver,
 ) -> Result<Loaded, LoadError> {
     let read = || Ok(Attempt::at(path, read()?, resolver));
-    let Attempt { model, report } = at_rest(path, read)
-        .map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
-    match model {
-        Some(model) if !report.diagnostics.has_errors() => Ok(Loaded { model, report }),
-        _ => Err(LoadError::Refused(report)),
+    at_rest(path, read)
+        .map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?
+        .accepted()
+}
+
+/// The text of a configuration that is in force, kept for its names: they can be followed whatever
+/// becomes of its files.
+#[derive(Debug)]
+pub struct TextInForce {
+    path: PathBuf,
+    files: Files,
+    assembled: Arc<Assembled>,
+    looked_up: LookedUp,
+}
+
+impl TextInForce {
+    /// Resolves it anew: followed names have the addresses that they have now, or keep those they
+    /// had. All other names are as they were.
+    ///
+    /// # Errors
+    /// When it has errors now: a file that it names is gone.
+    pub fn again(&self, resolver: &dyn Resolver) -> Result<Loaded, LoadError> {
+        let build = |ast: &Ast<'_>| build_again(ast, &self.looked_up, resolver);
+        let assembled = Arc::clone(&self.assembled);
+        Attempt::of(&self.path, assembled, self.files.clone(), build).accepted()
+    }
+}
+
+impl Loaded {
+    /// The text, if it has names to follow.
+    pub fn text_in_force(&self) -> Option<TextInForce> {
+        if self.looked_up.followed().is_empty() {
+            return None;
+        }
+        let Report { path, files, assembled, .. } = &self.report;
+        Some(TextInForce {
+            path: path.clone(),
+            files: (**files).clone(),
+            assembled: Arc::clone(assembled),
+            looked_up: self.looked_up.clone(),
+        })
     }
 }
 
@@ -84,20 +123,42 @@ fn load_by(
 struct Attempt {
     model: Option<Model>,
     report: Report,
+    looked_up: LookedUp,
 }
 
 impl Attempt {
     fn at(path: &Path, source: Source, resolver: &dyn Resolver) -> Self {
         let config = source.fingerprint();
-        let assembled = Box::new(assemble(path, source, &Disk));
+        let assembled = Arc::new(assemble(path, source, &Disk));
+        let files = assembled.files(config);
+        Self::of(path, assembled, files, |ast| build_side_by_side(ast, resolver))
+    }
+
+    fn of(
+        path: &Path,
+        assembled: Arc<Assembled>,
+        files: Files,
+        build: impl FnOnce(&Ast<'_>) -> (Option<Model>, Diagnostics, LookedUp),
+    ) -> Self {
         let (ast, mut diagnostics) = parse_assembled(&assembled);
-        let (model, more, definitions) = build_side_by_side(&ast, resolver);
+        let (model, more, looked_up) = build(&ast);
         diagnostics.append(more);
         drop(ast);
         diagnostics.merge_same(&assembled.origins);
-        let mut files = Box::new(assembled.files(config));
-        files.others.extend(definitions);
-        Self { model, report: Report { path: path.to_owned(), diagnostics, files, assembled } }
+        let mut files = Box::new(files);
+        files.others.extend(looked_up.definitions());
+        let report = Report { path: path.to_owned(), diagnostics, files, assembled };
+        Self { model, report, looked_up }
+    }
+
+    fn accepted(self) -> Result<Loaded, LoadError> {
+        let Self { model, report, looked_up } = self;
+        match model {
+            Some(model) if !report.diagnostics.has_errors() => {
+                Ok(Loaded { model, report, looked_up })
+            }
+            _ => Err(LoadError::Refused(report)),
+        }
     }
 }
 

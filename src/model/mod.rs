@@ -26,8 +26,8 @@ pub use check_plan::{
 };
 pub use describe::{describe, describe_service};
 pub use dialogue::{DEFINITION_LIMIT, DEFINITIONS, Dialogue, DialogueError, Turn};
-pub use load::{LoadError, Loaded, Report, load, load_source};
-pub use look_ups::{HostName, Hosts};
+pub use load::{LoadError, Loaded, Report, TextInForce, load, load_source};
+pub use look_ups::{HostName, Hosts, LookedUp};
 pub use pattern::{Pattern, PatternError};
 pub use policy::{
     AlertPolicy, FallbackCommand, FallbackMinimum, HookArgument, LogTarget, Settings, Status,

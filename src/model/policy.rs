@@ -53,6 +53,9 @@ pub struct Settings {
     pub start_spread: Option<Duration>,
     /// `jitter`, in percent; default 0.
     pub jitter: u32,
+    /// `resolveinterval`: names of real servers and fallbacks are looked up again, and stand for all
+    /// their addresses.
+    pub resolve_interval: Option<Duration>,
     /// `controlgroup`: the number of the group that may change things by the control socket.
     pub control_group: Option<u32>,
 }
@@ -70,6 +73,7 @@ impl Default for Settings {
             execute: Vec::new(),
             start_spread: None,
             jitter: 0,
+            resolve_interval: None,
             control_group: None,
         }
     }

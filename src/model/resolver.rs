@@ -25,17 +25,25 @@ const STACK: usize = 256 * 1024;
 
 /// Everything that building a model asks of the machine.
 pub trait Resolver {
-    /// The first address of this family that the name has.
+    /// The addresses of this family that the name has, at least one, in the system's order.
     ///
     /// # Errors
     /// When it has none.
-    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError>;
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, ResolveError>;
 
-    /// [`Resolver::host`] of each of these names.
+    /// The first of them.
+    ///
+    /// # Errors
+    /// When it has none.
+    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError> {
+        first(self.addresses(name, family))
+    }
+
+    /// [`Resolver::addresses`] of each of these names.
     fn hosts(&self, names: Vec<HostName>) -> Hosts {
         let found = |(name, family): HostName| {
-            let address = self.host(&name, family);
-            ((name, family), address)
+            let addresses = self.addresses(&name, family);
+            ((name, family), addresses)
         };
         names.into_iter().map(found).collect()
     }
@@ -107,6 +115,12 @@ impl fmt::Display for ResolveError {
 
 impl std::error::Error for ResolveError {}
 
+/// The first of a name's addresses.
+pub(super) fn first(addresses: Result<Vec<IpAddr>, ResolveError>) -> Result<IpAddr, ResolveError> {
+    let none = || ResolveError("no address of this family".to_owned());
+    addresses?.first().copied().ok_or_else(none)
+}
+
 /// An address that is written as such, in the forms that inet_aton(3) knows for IPv4: `127.1`,
 /// `0x7f000001`, a plain number; an empty one is the loopback address.
 pub(super) fn literal(text: &str, family: Family) -> Option<IpAddr> {
@@ -175,9 +189,9 @@ fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 impl Resolver for SystemResolver {
-    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError> {
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, ResolveError> {
         if let Some(address) = literal(name, family) {
-            return Ok(address);
+            return Ok(vec![address]);
         }
         // Asked for any family, /etc/hosts without `multi on` gives the first of a name's lines only.
         let address = match family {
@@ -186,12 +200,9 @@ impl Resolver for SystemResolver {
         };
         let socktype = nix::libc::SOCK_STREAM;
         let hints = AddrInfoHints { address, socktype, ..AddrInfoHints::default() };
-        let mut found = getaddrinfo(Some(name), None, Some(hints))
+        let found = getaddrinfo(Some(name), None, Some(hints))
             .map_err(|error| ResolveError(io::Error::from(error).to_string()))?;
-        found
-            .find_map(Result::ok)
-            .map(|found| found.sockaddr.ip())
-            .ok_or_else(|| ResolveError("no address of this family".to_owned()))
+        Ok(found.filter_map(Result::ok).map(|found| found.sockaddr.ip()).collect())
     }
 
     /// Side by side, on as many threads as the system gives, at most [`THREADS`].
@@ -201,9 +212,9 @@ impl Resolver for SystemResolver {
         let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let work = || {
             while let Some((name, family)) = next() {
-                let address = self.host(&name, family);
+                let addresses = self.addresses(&name, family);
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.insert((name, family), address);
+                found.insert((name, family), addresses);
             }
         };
         thread::scope(|scope| {
@@ -367,7 +378,7 @@ impl Services {
 /// Names given beforehand; for tests and for trying a file without the network.
 #[derive(Debug, Default)]
 pub struct MemoryResolver {
-    hosts: HashMap<String, IpAddr>,
+    hosts: HashMap<String, Vec<IpAddr>>,
     services: Services,
     directories: Vec<PathBuf>,
     certificates: Vec<PathBuf>,
@@ -380,10 +391,10 @@ impl MemoryResolver {
         Self { services: Services::parse(services), ..Self::default() }
     }
 
-    /// With one more host.
+    /// With one more address of a host.
     #[must_use]
     pub fn host(mut self, name: &str, address: IpAddr) -> Self {
-        self.hosts.insert(name.to_owned(), address);
+        self.hosts.entry(name.to_owned()).or_default().push(address);
         self
     }
 
@@ -410,10 +421,14 @@ impl MemoryResolver {
 }
 
 impl Resolver for MemoryResolver {
-    fn host(&self, name: &str, family: Family) -> Result<IpAddr, ResolveError> {
-        literal(name, family)
-            .or_else(|| self.hosts.get(name).copied().filter(|at| Family::of(*at) == family))
-            .ok_or_else(|| ResolveError("unknown name".to_owned()))
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, ResolveError> {
+        let named = self.hosts.get(name).into_iter().flatten().copied();
+        let named = named.filter(|address| Family::of(*address) == family);
+        let all: Vec<IpAddr> = literal(name, family).into_iter().chain(named).collect();
+        if all.is_empty() {
+            return Err(ResolveError("unknown name".to_owned()));
+        }
+        Ok(all)
     }
 
     fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {

@@ -2,6 +2,7 @@
 
 use super::input::{Asker, Question};
 use super::operator::Line as OverrideLine;
+use super::setup::LookUp;
 use crate::alert::Mail;
 use crate::config::Files;
 use crate::director::CheckId;
@@ -39,8 +40,8 @@ pub enum Effect {
     Monitor(PathBuf, String),
     /// These services are in force from now on.
     Serving(Vec<ServiceAddress>),
-    /// Read the configuration again, and answer with this number.
-    Load(u64),
+    /// Read the configuration again, or look its names up, and answer with this number.
+    Load(u64, Option<LookUp>),
     /// Look at this `maintenancedir` from now on, and for changes of the configuration's files
     /// against what is in force.
     Watch(Option<PathBuf>, Files),

@@ -46,5 +46,5 @@ pub use effect::{Answer, Effect, End};
 pub use input::{Asker, Input, Listing, Loaded, Name, Now, Question, Refused};
 pub use operator::{Change, Command, LARGEST_WEIGHT, Line as OverrideLine};
 pub use runtime::{Runtime, words};
-pub use setup::{Configuration, Faults, Files, Fingerprint, Load, Setup};
+pub use setup::{Configuration, Faults, Files, Fingerprint, FollowedNames, Load, LookUp, Setup};
 pub use step::{Beginning, Owner};

@@ -1,5 +1,5 @@
-//! The configuration is read again: because of a signal, because its file has changed, or for a
-//! successor.
+//! The configuration is read again: because of a signal, because its file has changed, for a
+//! successor, or because its names are looked up again.
 
 use super::effect::{Answer, Effect};
 use super::input::{Asker, Listing, Loaded, Now, Refused};
@@ -12,7 +12,8 @@ use crate::event::What;
 use crate::model::{ServiceAddress, Status, VirtualService};
 use crate::status::unix;
 use log::Level;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,10 @@ pub(super) struct Loads {
     plans: Vec<Asker>,
     reloads: Vec<Wish>,
     unconfirmed: Option<Unconfirmed>,
+    /// When the names of the configuration are looked up next.
+    names: Option<Instant>,
+    /// Why what they have now was refused the last time.
+    names_refused: Option<String>,
 }
 
 #[derive(Debug)]
@@ -63,6 +68,8 @@ struct Unconfirmed {
 /// Why the file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
+    /// Its names are due to be looked up; the file is not read.
+    Names,
     /// Somebody wants to know what a reload would do.
     Plan,
     /// It has changed, and `autoreload` is on.
@@ -88,7 +95,7 @@ impl Loads {
         let load = self.under_way.as_ref().map(|load| load.until);
         let successor = self.successor.as_ref().map(|successor| successor.until);
         let unconfirmed = self.unconfirmed.as_ref().map(|unconfirmed| unconfirmed.until);
-        [load, successor, unconfirmed].into_iter().flatten().min()
+        [load, successor, unconfirmed, self.names].into_iter().flatten().min()
     }
 }
 
@@ -116,6 +123,8 @@ impl Owner {
     /// Has the configuration read, now or after the reading that is under way, which may have begun
     /// before the file was as it is.
     fn load(&mut self, cause: Cause, now: Now) {
+        // Names are looked up with the file, too.
+        self.abandon_look_up(now);
         if self.loads.under_way.is_some() {
             self.loads.again = self.loads.again.max(Some(cause));
             return;
@@ -123,11 +132,78 @@ impl Owner {
         self.loads.last += 1;
         let (number, until) = (self.loads.last, now.instant + PATIENCE);
         let (plans, reloads) = match cause {
+            Cause::Names => (Vec::new(), Vec::new()),
             Cause::Plan => (std::mem::take(&mut self.loads.plans), Vec::new()),
             Cause::Changed | Cause::Asked => (Vec::new(), std::mem::take(&mut self.loads.reloads)),
         };
         self.loads.under_way = Some(Load { number, cause, until, plans, reloads });
-        self.effects.push(Effect::Load(number));
+        let names = self.configuration.names.look_up.clone().filter(|_| cause == Cause::Names);
+        self.effects.push(Effect::Load(number, names));
+    }
+
+    /// Has the names of the configuration looked up an interval from now.
+    pub(super) fn follow_names(&mut self, now: Now) {
+        let interval = self.configuration.model.settings.resolve_interval;
+        let interval = interval.filter(|_| self.configuration.names.look_up.is_some());
+        self.loads.names = interval.and_then(|interval| now.instant.checked_add(interval));
+    }
+
+    pub(super) fn names_due(&mut self, now: Now) {
+        if self.loads.names.take_if(|at| *at <= now.instant).is_none() {
+            return;
+        }
+        match self.loads.under_way {
+            Some(_) => self.follow_names(now),
+            None => self.load(Cause::Names, now),
+        }
+    }
+
+    /// Gives up a look-up of names that is under way.
+    fn abandon_look_up(&mut self, now: Now) {
+        if self.loads.under_way.take_if(|load| load.cause == Cause::Names).is_some() {
+            self.follow_names(now);
+        }
+    }
+
+    /// The names of the configuration have been looked up.
+    fn names_looked_up(&mut self, result: Result<Loaded, Refused>, now: Now) {
+        self.follow_names(now);
+        let loaded = match result {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                let why = first_line(&refused.diagnostics);
+                if self.loads.names_refused.as_ref() != Some(&why) {
+                    self.log(Level::Error, format!("names are not followed: {why}"));
+                    self.loads.names_refused = Some(why);
+                }
+                return;
+            }
+        };
+        self.loads.names_refused = None;
+        let (before, after) = (&self.configuration.names, &loaded.configuration.names);
+        let mut lines = Vec::new();
+        for (name, why) in &after.failures {
+            if !before.failures.contains_key(name) {
+                let line = format!("cannot look up {name}: {why}; it keeps its addresses");
+                lines.push((Level::Warn, line));
+            }
+        }
+        for name in before.failures.keys().filter(|&name| !after.failures.contains_key(name)) {
+            lines.push((Level::Info, format!("{name} can be looked up again")));
+        }
+        for (name, now) in &after.addresses {
+            let then = before.addresses.get(name).cloned().unwrap_or_default();
+            if let Some(changes) = difference(&then, now) {
+                lines.push((Level::Info, format!("{name} has changed: {changes}")));
+            }
+        }
+        let changed = before.addresses != after.addresses;
+        lines.into_iter().for_each(|(level, line)| self.log(level, line));
+        if changed {
+            self.reload(loaded, now);
+        } else {
+            self.configuration.names.failures = loaded.configuration.names.failures;
+        }
     }
 
     /// Somebody wants to know what a reload would do.
@@ -159,6 +235,8 @@ impl Owner {
         else {
             return;
         };
+        // It would bring the addresses of the configuration that goes.
+        self.abandon_look_up(now);
         let line = "the reload was not confirmed; the configuration before is in force again";
         self.log(Level::Warn, line);
         self.event(What::Reload { accepted: false, text: "it was not confirmed".to_owned() });
@@ -168,6 +246,7 @@ impl Owner {
             .filter(|it| Some(&it.directory) != self.maintenance.directory())
             .map(|it| Listing { order: self.maintenance.order(), ..it });
         self.reload(Loaded { configuration: before, maintenance }, now);
+        self.watch();
         self.reload_ended(Err("it was not confirmed".to_owned()), now);
         // Autoreload does not take the file again until it changes once more.
         self.effects.push(Effect::Rebase(taken_back));
@@ -209,7 +288,11 @@ impl Owner {
     /// A reading that does not come to an end is given up.
     pub(super) fn loads_overdue(&mut self, now: Now) {
         let is_over = |until: Instant| until <= now.instant;
-        if let Some(load) = self.loads.under_way.take_if(|load| is_over(load.until)) {
+        let overdue = self.loads.under_way.take_if(|load| is_over(load.until));
+        if overdue.as_ref().is_some_and(|load| load.cause == Cause::Names) {
+            let diagnostics = format!("no answer for {} s", PATIENCE.as_secs());
+            self.names_looked_up(Err(Refused { diagnostics, found: None }), now);
+        } else if let Some(load) = overdue {
             self.refuse_all(&load.plans, &load.reloads, "reading the configuration did not end");
             self.faults.unanswered_reloads += 1;
             let seconds = PATIENCE.as_secs();
@@ -239,6 +322,10 @@ impl Owner {
         let Some(load) = self.loads.under_way.take_if(|load| load.number == number) else {
             return;
         };
+        if load.cause == Cause::Names {
+            self.names_looked_up(result, now);
+            return;
+        }
         if load.cause == Cause::Plan {
             self.planned(&load.plans, result, now);
             self.load_again(now);
@@ -254,6 +341,7 @@ impl Owner {
             Ok(loaded) => {
                 let maintenance = self.maintenance.listing();
                 let (before, words) = self.reload(loaded, now);
+                self.watch();
                 self.reloaded(&load.reloads, before, maintenance, &words, now);
                 self.reload_ended(Ok(()), now);
                 None
@@ -416,7 +504,7 @@ impl Owner {
         }
         self.lay_paths();
         self.serving();
-        self.watch();
+        self.follow_names(now);
         self.install_checks(now);
         self.round_soon(now);
         let director = &self.director;
@@ -451,6 +539,14 @@ impl Owner {
         self.log(Level::Info, line.clone());
         line
     }
+}
+
+/// `10.0.0.4 added, 10.0.0.3 removed`; `None` if nothing is.
+fn difference(before: &BTreeSet<IpAddr>, after: &BTreeSet<IpAddr>) -> Option<String> {
+    let added = after.difference(before).map(|address| format!("{address} added"));
+    let removed = before.difference(after).map(|address| format!("{address} removed"));
+    let changes: Vec<String> = added.chain(removed).collect();
+    (!changes.is_empty()).then(|| changes.join(", "))
 }
 
 fn first_line(text: &str) -> String {

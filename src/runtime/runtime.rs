@@ -6,7 +6,7 @@ use super::effect::{Answer, Effect, End};
 use super::input::{Asker, Input, Loaded, Now, Question, Refused};
 use super::names::Names;
 use super::operator::Line as OverrideLine;
-use super::setup::{Load, Setup};
+use super::setup::{Load, LookUp, Setup};
 use super::state_file::StateFile;
 use super::step::{Beginning, Owner};
 use super::watch::Watch;
@@ -249,7 +249,7 @@ impl Performers {
                 Effect::Serving(services) => {
                     *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = services;
                 }
-                Effect::Load(number) => self.begin_load(number),
+                Effect::Load(number, names) => self.begin_load(number, names),
                 Effect::Watch(directory, baseline) => self.watch.retarget(directory, baseline),
                 Effect::Rebase(baseline) => self.watch.rebase(baseline),
                 Effect::LookUp(addresses) => self.names.look_up(addresses, &self.sender),
@@ -307,9 +307,10 @@ impl Performers {
         ProberReport { pid, starts, last_reason, missing_walls }
     }
 
-    /// Reads the configuration on a thread of its own: its names may take long to look up.
-    fn begin_load(&self, number: u64) {
-        let (load, owner) = (Arc::clone(&self.load), self.sender.clone());
+    /// Reads the configuration, or looks its names up, on a thread of its own: that may take long.
+    fn begin_load(&self, number: u64, names: Option<LookUp>) {
+        let load = names.map_or_else(|| Arc::clone(&self.load), |LookUp(load)| load);
+        let owner = self.sender.clone();
         let (config, watch) = (self.config.clone(), self.watch.clone());
         let work = move || {
             let result = read(&*load, &config, &watch);
@@ -374,8 +375,8 @@ mod tests {
     use super::*;
     use crate::dataplane::Memory;
     use crate::model::{FallbackCommand, Model, Protocol, ServiceAddress, VirtualService};
-    use crate::runtime::Configuration;
     use crate::runtime::operator::Command;
+    use crate::runtime::{Configuration, FollowedNames};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Far beyond what anything here takes, even on a busy machine.
@@ -398,7 +399,7 @@ mod tests {
 
     fn configuration() -> Configuration {
         let fingerprint = Fingerprint { stamp: None, checksum: [0; 16] };
-        Configuration { model: model(), files: fingerprint.into() }
+        Configuration { model: model(), files: fingerprint.into(), names: FollowedNames::default() }
     }
 
     fn setup(directory: &Path) -> Setup {

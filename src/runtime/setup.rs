@@ -5,6 +5,9 @@ pub use crate::config::{Files, Fingerprint};
 use crate::dataplane::Dataplane;
 use crate::model::{Model, ServiceAddress, Settings};
 pub use crate::status::Faults;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +19,29 @@ pub struct Configuration {
     pub model: Model,
     /// The files as they were when they were read: what differs from them later is a change.
     pub files: Files,
+    /// Its names that are followed.
+    pub names: FollowedNames,
+}
+
+/// Names of real servers and fallbacks that are looked up again; none without `resolveinterval`.
+#[derive(Debug, Clone, Default)]
+pub struct FollowedNames {
+    /// The addresses that they have in the model.
+    pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Those that could not be looked up the last time, and keep their addresses; why.
+    pub failures: BTreeMap<String, String>,
+    /// Looks them up.
+    pub look_up: Option<LookUp>,
+}
+
+/// Resolves the text in force again, with the addresses that followed names have now.
+#[derive(Clone)]
+pub struct LookUp(pub Load);
+
+impl fmt::Debug for LookUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LookUp")
+    }
 }
 
 /// Reads the configuration again.

@@ -189,6 +189,7 @@ impl Owner {
         owner.act(actions, now);
         owner.install_checks(now);
         owner.watch();
+        owner.follow_names(now);
         owner.go_on(now);
         let effects = std::mem::take(&mut owner.effects);
         Ok((owner, effects))
@@ -329,6 +330,7 @@ impl Owner {
         self.first_round_over();
         self.loads_overdue(now);
         self.unconfirmed_over(now);
+        self.names_due(now);
         self.take_back_overdue(now);
         if now.instant >= self.next_round {
             self.round(now);

@@ -391,7 +391,7 @@ impl Oracle {
             return Ok(());
         }
         let accepted = it.effects.iter().any(|effect| matches!(effect, Effect::Settings(_)));
-        let again = it.effects.iter().any(|effect| matches!(effect, Effect::Load(_)));
+        let again = it.effects.iter().any(|effect| matches!(effect, Effect::Load(..)));
         let Read::Accepted { model, maintenance, .. } = read else {
             let takes_back = life.unconfirmed.as_ref().is_some_and(|it| it.until <= now);
             ensure!(!accepted || takes_back, "a broken file is accepted");
@@ -620,7 +620,7 @@ impl Oracle {
             }
             Effect::Hook(run) => self.hook_begins(run, now)?,
             Effect::Log(level, line) => self.log(*level, line)?,
-            Effect::Load(number) => {
+            Effect::Load(number, _) => {
                 life.load = Some((*number, now + 300 * SECOND));
                 life.purpose = life.starting.take();
                 ensure!(life.purpose.is_some(), "a file is read that nobody asked for");

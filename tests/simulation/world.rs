@@ -18,8 +18,8 @@ use ldirectord::model::{CheckMethod, CheckPlan, Model};
 use ldirectord::prober::Run;
 use ldirectord::process::Identity;
 use ldirectord::runtime::{
-    Asker, Beginning, Configuration, Effect, End, Faults, Fingerprint, Input, Listing, Loaded,
-    Name, Now, OverrideLine, Owner, Question, Refused,
+    Asker, Beginning, Configuration, Effect, End, Faults, Fingerprint, FollowedNames, Input,
+    Listing, Loaded, Name, Now, OverrideLine, Owner, Question, Refused,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -332,6 +332,7 @@ impl World {
             configuration: Configuration {
                 model: model.clone(),
                 files: fingerprint(self.stamp()).into(),
+                names: FollowedNames::default(),
             },
             table: (Table::new(Box::new(self.table.clone())), "memory"),
             memory: Memory::from_lines(self.journal.values().cloned()),
@@ -517,7 +518,7 @@ impl World {
                     let now = self.now;
                     self.later(after, Due::HookBegins(run, now));
                 }
-                Effect::Load(load) => self.later(MS, Due::ReadFile(load)),
+                Effect::Load(load, _) => self.later(MS, Due::ReadFile(load)),
                 Effect::Watch(directory, now) => {
                     self.baseline = stamp_of(now.config);
                     self.in_force = self.baseline;
@@ -831,6 +832,7 @@ fn inputs(batch: &[Delivery]) -> Vec<Input> {
                         configuration: Configuration {
                             model: *model,
                             files: fingerprint(version as u64).into(),
+                            names: FollowedNames::default(),
                         },
                         maintenance,
                     }),

@@ -55,7 +55,7 @@ pub(super) fn table_unwatched(facts: &Facts, model: &Model) -> Vec<Symptom> {
     model.services.iter().filter_map(symptom).collect()
 }
 
-pub(super) fn name_changed(facts: &Facts, _: &Model) -> Vec<Symptom> {
+pub(super) fn name_changed(facts: &Facts, model: &Model) -> Vec<Symptom> {
     let surroundings = &facts.surroundings;
     let Some(daemon) = &surroundings.daemon else { return Vec::new() };
     let Some(used) = daemon.addresses() else { return Vec::new() };
@@ -67,7 +67,12 @@ pub(super) fn name_changed(facts: &Facts, _: &Model) -> Vec<Symptom> {
         }
         symptoms.push(Symptom::new(
             format!("{} is {first} now, and the daemon does not use this address.", name.name),
-            "Names are looked up when the configuration is read, and not again.",
+            match model.settings.resolve_interval {
+                None => "Names are looked up when the configuration is read, and not again.",
+                Some(_) => {
+                    "Names of servers are looked up again after resolveinterval, others are not."
+                }
+            },
             format!("{} reload", surroundings.command),
         ));
     }

@@ -18,7 +18,7 @@ use std::str::FromStr;
 pub(super) struct OwnFallback<'a, 't> {
     directive: &'a Directive<'t>,
     server: &'a FallbackServer<'t>,
-    host: IpAddr,
+    hosts: Vec<IpAddr>,
     port: Option<u16>,
 }
 
@@ -37,7 +37,7 @@ impl<'a, 't> Builder<'_, '_> {
         ] {
             for directive in ast.judged().filter(|directive| directive.row == row) {
                 let found = Found::Line(directive.place.line);
-                let Some((_, server)) = self.fallback_host(directive, family, found) else {
+                let Some((_, server)) = self.fallback_hosts(directive, family, found) else {
                     continue;
                 };
                 // The protocol is a section's; here it is enough that one has the name.
@@ -50,15 +50,16 @@ impl<'a, 't> Builder<'_, '_> {
         }
     }
 
-    fn fallback_host(
+    fn fallback_hosts(
         &mut self,
         directive: &'a Directive<'t>,
         family: Family,
         found: Found,
-    ) -> Option<(IpAddr, &'a FallbackServer<'t>)> {
+    ) -> Option<(Vec<IpAddr>, &'a FallbackServer<'t>)> {
         let server = fallback(directive)?;
-        if let Some(host) = self.names.host(server.host, family) {
-            return Some((host, server));
+        let hosts = self.names.servers(server.host, family);
+        if !hosts.is_empty() {
+            return Some((hosts, server));
         }
         let version = if family == Family::Inet { "IPv4" } else { "IPv6" };
         let text = format!(
@@ -80,7 +81,7 @@ impl<'a, 't> Builder<'_, '_> {
         let found = section.found();
         let mut own = Vec::new();
         for directive in fallbacks_of(&section.directives, family) {
-            let Some((host, server)) = self.fallback_host(directive, family, found) else {
+            let Some((hosts, server)) = self.fallback_hosts(directive, family, found) else {
                 continue;
             };
             // compat: a firewall mark has no protocol, so no name is known for it
@@ -97,7 +98,7 @@ impl<'a, 't> Builder<'_, '_> {
                 self.diagnostics.error(found, &directive.place, BAD_PORT);
             }
             self.weight_hazard(found, &directive.place, weight(server));
-            own.push(OwnFallback { directive, server, host, port: port.flatten() });
+            own.push(OwnFallback { directive, server, hosts, port: port.flatten() });
         }
         own
     }
@@ -113,14 +114,15 @@ impl<'a, 't> Builder<'_, '_> {
     ) -> Vec<Fallback> {
         let placed: Vec<Placed<'a, 't>> = if own.is_empty() {
             fallbacks_of(lookup.global, address.family())
-                .filter_map(|directive| self.global_fallback(directive, address))
+                .flat_map(|directive| self.global_fallback(directive, address))
                 .collect()
         } else {
             let placed = |own: OwnFallback<'a, 't>| {
                 let port = own.port.unwrap_or(address.port());
-                (server(own.host, port, own.server), own.directive)
+                let server = move |host| (server(host, port, own.server), own.directive);
+                own.hosts.into_iter().map(server)
             };
-            own.into_iter().map(placed).collect()
+            own.into_iter().flat_map(placed).collect()
         };
         self.fallback_hazards(section.found(), &placed, address, real_servers);
         placed.into_iter().map(|(fallback, _)| fallback).collect()
@@ -130,9 +132,9 @@ impl<'a, 't> Builder<'_, '_> {
         &self,
         directive: &'a Directive<'t>,
         address: ServiceAddress,
-    ) -> Option<Placed<'a, 't>> {
-        let global = fallback(directive)?;
-        let host = self.names.host(global.host, address.family())?;
+    ) -> Vec<Placed<'a, 't>> {
+        let Some(global) = fallback(directive) else { return Vec::new() };
+        let hosts = self.names.servers(global.host, address.family());
         let protocol = match address {
             ServiceAddress::Address { protocol, .. } => Some(protocol),
             ServiceAddress::Fwmark { .. } => None,
@@ -144,7 +146,7 @@ impl<'a, 't> Builder<'_, '_> {
             ServiceAddress::Fwmark { .. } if method(global) != ForwardingMethod::Masq => 0,
             _ => named.unwrap_or(address.port()),
         };
-        Some((server(host, port, global), directive))
+        hosts.into_iter().map(|host| (server(host, port, global), directive)).collect()
     }
 
     /// Servers of `fallbackserver` that are listed otherwise than their writer may think, or that

@@ -14,7 +14,7 @@ mod service;
 mod settings;
 
 use super::{Dialogue, Family, Model, Resolver, ServiceAddress};
-use crate::config::{Ast, Diagnostics, Origins, Section, VIRTUAL6};
+use crate::config::{Ast, Diagnostics, Origins, RESOLVEINTERVAL, Section, VIRTUAL6};
 use lookup::Lookup;
 use names::Names;
 use std::collections::{HashMap, HashSet};
@@ -28,9 +28,10 @@ const REAL_SERVERS_LIMIT: usize = 1 << 20;
 /// What could not be parsed is missing from the tree: whether to use the model is decided by the
 /// diagnostics of both.
 pub fn build(ast: &Ast<'_>, resolver: &dyn Resolver) -> (Option<Model>, Diagnostics) {
+    let global = Lookup { own: &[], global: &ast.globals };
     let mut builder = Builder {
         resolver,
-        names: Names::new(resolver),
+        names: Names::new(resolver, global.seconds(&RESOLVEINTERVAL).is_some()),
         diagnostics: Diagnostics::default(),
         interned: check::Interned::default(),
         addresses: HashSet::new(),
@@ -39,7 +40,6 @@ pub fn build(ast: &Ast<'_>, resolver: &dyn Resolver) -> (Option<Model>, Diagnost
         marks: HashMap::new(),
         origins: &ast.origins,
     };
-    let global = Lookup { own: &[], global: &ast.globals };
     builder.check_files(ast);
     builder.check_definitions(ast);
     builder.check_global_fallbacks(ast);

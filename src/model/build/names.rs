@@ -11,32 +11,46 @@ use std::net::IpAddr;
 pub(super) struct Names<'a> {
     resolver: &'a dyn Resolver,
     hosts: RefCell<HashMap<(String, Family), Option<IpAddr>>>,
+    /// Those that stand for all their addresses.
+    all: RefCell<HashMap<(String, Family), Vec<IpAddr>>>,
+    /// Whether names of real servers and fallbacks are followed.
+    follow: bool,
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn new(resolver: &'a dyn Resolver) -> Self {
-        Self { resolver, hosts: RefCell::default() }
+    pub(super) fn new(resolver: &'a dyn Resolver, follow: bool) -> Self {
+        Self { resolver, hosts: RefCell::default(), all: RefCell::default(), follow }
     }
 
     /// A host as it is written, in brackets or not.
-    ///
-    /// compat: IPv6 addresses need the brackets, names and IPv4 addresses do without
     pub(super) fn host(&self, written: &str, family: Family) -> Option<IpAddr> {
-        let bare = written.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bare.is_none() && family == Family::Inet6 && written.contains(':') {
-            return None;
+        match host_name(written, family)? {
+            Host::Address(address) => Some(address),
+            Host::Name(name) => {
+                let key = (name.to_owned(), family);
+                let mut hosts = self.hosts.borrow_mut();
+                *hosts.entry(key).or_insert_with(|| self.resolver.host(name, family).ok())
+            }
         }
-        let name = bare.unwrap_or(written);
-        if let Some(address) = literal(name, family) {
-            return Some(address);
+    }
+
+    /// The addresses that a real server or a fallback has, in their own order if names are followed,
+    /// so that a name server's order changes nothing; one otherwise. None is a name without any.
+    pub(super) fn servers(&self, written: &str, family: Family) -> Vec<IpAddr> {
+        match host_name(written, family) {
+            Some(Host::Name(name)) if self.follow => {
+                let key = (name.to_owned(), family);
+                let mut all = self.all.borrow_mut();
+                let found = all.entry(key).or_insert_with(|| {
+                    let mut addresses = self.resolver.addresses(name, family).unwrap_or_default();
+                    addresses.sort_unstable();
+                    addresses.dedup();
+                    addresses
+                });
+                found.clone()
+            }
+            _ => self.host(written, family).into_iter().collect(),
         }
-        let key = (name.to_owned(), family);
-        if let Some(known) = self.hosts.borrow().get(&key) {
-            return *known;
-        }
-        let found = self.resolver.host(name, family).ok();
-        self.hosts.borrow_mut().insert(key, found);
-        found
     }
 
     /// A port number or service name; `None` for any protocol.
@@ -46,4 +60,20 @@ impl<'a> Names<'a> {
         }
         self.resolver.port(written, protocol).ok()
     }
+}
+
+/// A host as it is written.
+enum Host<'t> {
+    Address(IpAddr),
+    Name(&'t str),
+}
+
+/// compat: IPv6 addresses need the brackets, names and IPv4 addresses do without
+fn host_name(written: &str, family: Family) -> Option<Host<'_>> {
+    let bare = written.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bare.is_none() && family == Family::Inet6 && written.contains(':') {
+        return None;
+    }
+    let name = bare.unwrap_or(written);
+    Some(literal(name, family).map_or(Host::Name(name), Host::Address))
 }

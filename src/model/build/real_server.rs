@@ -18,28 +18,27 @@ pub(super) struct Parsed<'a, 't> {
     pub(super) options: &'a RealOptions<'t>,
 }
 
-/// One address, or an inclusive range of IPv4 addresses.
-#[derive(Clone, Copy)]
+/// An address, all those of a name, or an inclusive range of IPv4 addresses.
 pub(super) enum Hosts {
-    One(IpAddr),
+    Listed(Vec<IpAddr>),
     Range(u32, u32),
 }
 
 impl Hosts {
-    pub(super) fn count(self) -> usize {
+    pub(super) fn count(&self) -> usize {
         match self {
-            Self::One(_) => 1,
+            Self::Listed(addresses) => addresses.len(),
             Self::Range(first, last) => (last - first) as usize + 1,
         }
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = IpAddr> {
-        let (one, range) = match self {
-            Self::One(address) => (Some(address), None),
-            Self::Range(first, last) => (None, Some(first..=last)),
+    pub(super) fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        let (listed, range) = match self {
+            Self::Listed(addresses) => (addresses.as_slice(), None),
+            Self::Range(first, last) => (&[][..], Some(*first..=*last)),
         };
-        one.into_iter()
-            .chain(range.into_iter().flatten().map(|bits| IpAddr::V4(Ipv4Addr::from(bits))))
+        let range = range.into_iter().flatten().map(|bits| IpAddr::V4(Ipv4Addr::from(bits)));
+        listed.iter().copied().chain(range)
     }
 }
 
@@ -78,7 +77,7 @@ impl Builder<'_, '_> {
         let address = line.address.as_ref();
         let address = address.ok_or("invalid address for real server (wrong format)")?;
         let family = family(section);
-        let host = self.names.host(address.host, family).ok_or_else(|| {
+        let listed = self.listed(address, family).ok_or_else(|| {
             format!("invalid address ({}) for real server (could not resolve host)", address.host)
         })?;
         let port = match address.port {
@@ -87,7 +86,7 @@ impl Builder<'_, '_> {
                 format!("invalid port ({port}) for real server (could not resolve port)")
             })?,
         };
-        let hosts = self.hosts(host, address, family)?;
+        let hosts = self.hosts(listed, address, family)?;
         let forwarding = line.forwarding.and_then(|word| word.parse().ok());
         let forwarding = forwarding.ok_or("forward method must be gate, masq or ipip")?;
         let options = line
@@ -105,13 +104,24 @@ impl Builder<'_, '_> {
         })
     }
 
+    /// What the address, or the first of a range, stands for: at least one.
+    fn listed(&self, address: &RealAddress<'_>, family: Family) -> Option<Vec<IpAddr>> {
+        let listed = match address.last {
+            Some(_) => self.names.host(address.host, family).into_iter().collect(),
+            None => self.names.servers(address.host, family),
+        };
+        Some(listed).filter(|listed| !listed.is_empty())
+    }
+
     fn hosts(
         &self,
-        first: IpAddr,
+        listed: Vec<IpAddr>,
         address: &RealAddress<'_>,
         family: Family,
     ) -> Result<Hosts, String> {
-        let Some(end) = address.last else { return Ok(Hosts::One(first)) };
+        let (Some(end), &[first]) = (address.last, listed.as_slice()) else {
+            return Ok(Hosts::Listed(listed));
+        };
         let last = self.names.host(end, family).ok_or_else(|| {
             format!("invalid address ({end}) for real server (could not resolve end host)")
         })?;

@@ -5,12 +5,13 @@ use super::lookup::{Lookup, seconds};
 use crate::config::{
     AUTORELOAD, Ast, CALLBACK, CHECKINTERVAL, COMMENT, CONTROLGROUP, Directive, EMAILALERT,
     EMAILALERTFREQ, EMAILALERTFROM, EMAILALERTSTATUS, FACILITIES, FORK, Found, JITTER, LOGFILE,
-    MAINTENANCEDIR, MONITORFILE, Place, SERVICENAME, SMTP, STARTSPREAD, SUPERVISED, Value,
-    look_alike,
+    MAINTENANCEDIR, MONITORFILE, Place, RESOLVEINTERVAL, SERVICENAME, SMTP, STARTSPREAD,
+    SUPERVISED, Value, look_alike,
 };
 use crate::model::policy::file_path;
 use crate::model::{AlertPolicy, LogTarget, Settings, StatusSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 impl Builder<'_, '_> {
     pub(super) fn settings(&mut self, ast: &Ast<'_>, global: Lookup<'_, '_>) -> Settings {
@@ -35,8 +36,20 @@ impl Builder<'_, '_> {
             execute: execute(&ast.executes),
             start_spread: global.seconds(&STARTSPREAD),
             jitter: self.jitter(global),
+            resolve_interval: self.resolve_interval(global),
             control_group: self.control_group(global),
         }
+    }
+
+    fn resolve_interval(&mut self, global: Lookup<'_, '_>) -> Option<Duration> {
+        const LEAST: Duration = Duration::from_secs(1);
+        let interval = global.seconds(&RESOLVEINTERVAL)?;
+        if let Some(place) = global.place(&RESOLVEINTERVAL).filter(|_| interval < LEAST) {
+            let text = "resolveinterval is taken as 1s";
+            let hint = "a name server should not be asked more often";
+            self.diagnostics.note(Found::Line(place.line), place, text, hint);
+        }
+        Some(interval.max(LEAST))
     }
 
     fn jitter(&mut self, global: Lookup<'_, '_>) -> u32 {

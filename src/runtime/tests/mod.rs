@@ -1,6 +1,7 @@
 //! The owner's step, fed by hand; whole histories of it are in `tests/simulation/`.
 
 mod ending;
+mod naming;
 mod operating;
 mod paths;
 mod reloading;
@@ -9,7 +10,8 @@ mod telling;
 
 use super::setup::Configuration;
 use super::{
-    Answer, Beginning, Effect, Faults, Fingerprint, Input, Listing, Loaded, Now, Owner, Question,
+    Answer, Beginning, Effect, Faults, Fingerprint, FollowedNames, Input, Listing, Loaded, Now,
+    Owner, Question,
 };
 use crate::alert::Mail;
 use crate::check::{CheckOutcome, Failure};
@@ -90,14 +92,18 @@ fn command() -> FallbackCommand {
 
 fn start(service: VirtualService, blind: &Arc<AtomicBool>, now: Now) -> (Owner, Vec<Effect>) {
     let table = Unlisted { memory: Memory::new(), blind: Arc::clone(blind) };
-    start_with(one(service), Box::new(table), now)
+    start_with(configuration(one(service)), Box::new(table), now)
 }
 
-fn start_with(model: Model, table: Box<dyn Dataplane>, now: Now) -> (Owner, Vec<Effect>) {
+fn start_with(
+    configuration: Configuration,
+    table: Box<dyn Dataplane>,
+    now: Now,
+) -> (Owner, Vec<Effect>) {
     let beginning = Beginning {
         config: "/a.cf".into(),
         instance: "a".to_owned(),
-        configuration: configuration(model),
+        configuration,
         table: (Table::new(table), "memory"),
         memory: crate::hook::Memory::default(),
         maintenance: None,
@@ -110,7 +116,11 @@ fn start_with(model: Model, table: Box<dyn Dataplane>, now: Now) -> (Owner, Vec<
 }
 
 fn configuration(model: Model) -> Configuration {
-    Configuration { model, files: Fingerprint { stamp: None, checksum: [0; 16] }.into() }
+    Configuration {
+        model,
+        files: Fingerprint { stamp: None, checksum: [0; 16] }.into(),
+        names: FollowedNames::default(),
+    }
 }
 
 /// An owner with its clock, what it has wanted done, and what has been begun.
@@ -137,8 +147,12 @@ impl Bench {
     }
 
     fn on(table: Box<dyn Dataplane>, model: Model) -> Self {
+        Self::starting(table, configuration(model))
+    }
+
+    fn starting(table: Box<dyn Dataplane>, configuration: Configuration) -> Self {
         let now = Now::read();
-        let (owner, effects) = start_with(model, table, now);
+        let (owner, effects) = start_with(configuration, table, now);
         let (runs, hooks) = (Vec::new(), Vec::new());
         let mut bench = Self { owner, now, effects: Vec::new(), runs, hooks, listings: 0 };
         bench.note(effects);
@@ -225,7 +239,7 @@ impl Bench {
     /// The number of the last reading that was asked for.
     fn load(&self) -> Option<u64> {
         self.effects.iter().rev().find_map(|effect| match effect {
-            Effect::Load(number) => Some(*number),
+            Effect::Load(number, _) => Some(*number),
             _ => None,
         })
     }

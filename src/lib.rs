@@ -50,6 +50,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod director;
+mod dns;
 pub mod doctor;
 pub mod event;
 pub mod hook;

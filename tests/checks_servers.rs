@@ -8,6 +8,8 @@
 
 #[path = "checks_servers/check.rs"]
 mod check;
+#[path = "support/sandbox.rs"]
+mod sandbox;
 #[path = "checks_servers/server.rs"]
 mod server;
 
@@ -31,6 +33,8 @@ mod mariadb;
 mod others;
 #[path = "checks_servers/postgresql.rs"]
 mod postgresql;
+#[path = "checks_servers/service_names.rs"]
+mod service_names;
 #[path = "checks_servers/slapd.rs"]
 mod slapd;
 #[path = "checks_servers/stores.rs"]

@@ -11,6 +11,7 @@ use super::datagram::{Heard, ask, nonce};
 use super::ours::is_want;
 use super::transcript::search;
 use super::{Deadline, Failure};
+use crate::dns::counts_are_possible;
 use crate::model::{Pattern, Transport};
 use simple_dns::rdata::{RData, TXT};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE, header_buffer};
@@ -300,20 +301,6 @@ fn find(records: &[Vec<u8>], pattern: &Pattern, deadline: Deadline) -> Result<()
         deadline.remaining()?;
     }
     Err(Failure::Mismatch(Failure::text(&records.concat())))
-}
-
-/// Whether so many records can be in so few bytes: the parser sets memory aside by these counts.
-fn counts_are_possible(bytes: &[u8]) -> bool {
-    /// Root name, type, class, lifetime, length of nothing.
-    const SHORTEST_RECORD: usize = 11;
-    let counts = [
-        header_buffer::answers(bytes),
-        header_buffer::name_servers(bytes),
-        header_buffer::additional_records(bytes),
-    ];
-    let records: usize = counts.into_iter().flatten().map(usize::from).sum();
-    header_buffer::questions(bytes).is_ok_and(|questions| questions <= 1)
-        && records * SHORTEST_RECORD <= bytes.len()
 }
 
 fn refusal(code: RCODE) -> Option<Failure> {

@@ -132,12 +132,19 @@ fn host(input: &str) -> IResult<&str, &str> {
     alt((bracketed, name)).parse(input)
 }
 
-/// A name or IPv4 address; a `-` that begins `->` is not part of it.
+/// A name, also that of a service with its underscores, or an IPv4 address; a `-` that begins `->` is
+/// not part of it.
 fn name(input: &str) -> IResult<&str, &str> {
+    let begins_label = |at: usize| at == 0 || input[..at].ends_with('.');
+    let is_service_s = input.starts_with('_');
     let end = input
         .char_indices()
-        .find(|(at, c)| {
-            !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-')) || input[*at..].starts_with("->")
+        .find(|(at, c)| match c {
+            '_' => !(is_service_s && begins_label(*at)),
+            c => {
+                !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+                    || input[*at..].starts_with("->")
+            }
         })
         .map_or(input.len(), |(at, _)| at);
     verify(rest, |name: &str| !name.is_empty())

@@ -11,7 +11,8 @@ use crate::doctor::{
     configuration_error, examine,
 };
 use crate::model::{
-    DefinitionFile, Family, HostName as Wanted, Hosts, Protocol, ResolveError, Resolver,
+    DefinitionFile, Family, HostName as Wanted, Hosts, Located, Protocol, ResolveError, Resolver,
+    Servers,
 };
 use crate::model::{SystemResolver, User};
 use crate::process::close_inherited;
@@ -189,6 +190,14 @@ impl Resolver for Recorder {
         });
         self.names.borrow_mut().extend(found);
         hosts
+    }
+
+    fn servers(&self, name: &str, family: Family) -> Result<Vec<Located>, ResolveError> {
+        self.system.servers(name, family)
+    }
+
+    fn all_servers(&self, names: Vec<Wanted>) -> Servers {
+        self.system.all_servers(names)
     }
 
     fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {

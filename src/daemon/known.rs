@@ -8,8 +8,8 @@ use crate::cli::Target;
 use crate::completions::Service;
 use crate::config::{SIZE_LIMIT, Source};
 use crate::model::{
-    DefinitionFile, Family, HostName, Hosts, Model, Protocol, ResolveError, Resolver,
-    SystemResolver, User, VirtualService, load_source,
+    DefinitionFile, Family, HostName, Hosts, Located, Model, Protocol, ResolveError, Resolver,
+    Servers, SystemResolver, User, VirtualService, load_source,
 };
 use crate::status::{ServerState, ServerStatus, ServiceStatus, StatusReport};
 use std::net::IpAddr;
@@ -83,6 +83,14 @@ impl Resolver for OnlyNames {
 
     fn hosts(&self, names: Vec<HostName>) -> Hosts {
         self.0.hosts(names)
+    }
+
+    fn servers(&self, name: &str, family: Family) -> Result<Vec<Located>, ResolveError> {
+        self.0.servers(name, family)
+    }
+
+    fn all_servers(&self, names: Vec<HostName>) -> Servers {
+        self.0.all_servers(names)
     }
 
     fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {

@@ -1,12 +1,12 @@
 //! All host names of a configuration looked up side by side: a name server that does not answer is
 //! waited for once, not once for each name. Files that it names are read once.
 
-use super::resolver::{DefinitionFile, ResolveError, Resolver, first};
+use super::resolver::{DefinitionFile, Located, ResolveError, Resolver, first};
 use super::{DEFINITIONS, Family, Model, Protocol, User, build};
 use crate::config::{Ast, Diagnostics, Fingerprint};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A host name that a configuration has, and where.
@@ -15,6 +15,9 @@ pub type HostName = (String, Family);
 /// The addresses of host names, or why there are none.
 pub type Hosts = HashMap<HostName, Result<Vec<IpAddr>, ResolveError>>;
 
+/// The servers that the SRV records of names have, or why there are none.
+pub type Servers = HashMap<HostName, Result<Vec<Located>, ResolveError>>;
+
 /// What a model was built from, beside the text.
 #[derive(Debug, Clone, Default)]
 pub struct LookedUp {
@@ -22,6 +25,8 @@ pub struct LookedUp {
     hosts: Hosts,
     /// Names that stand for all their addresses, and are followed.
     followed: Hosts,
+    /// Names of services, which are followed too.
+    services: Servers,
     /// Those of them that have kept their addresses, and why.
     failures: BTreeMap<HostName, ResolveError>,
     /// The files that define services.
@@ -29,11 +34,17 @@ pub struct LookedUp {
 }
 
 impl LookedUp {
-    /// The names that are followed, with their addresses.
-    pub fn followed(&self) -> BTreeMap<String, BTreeSet<IpAddr>> {
-        let mut names = BTreeMap::<String, BTreeSet<IpAddr>>::new();
+    /// The names that are followed, with what they stand for in words.
+    pub fn followed(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut names = BTreeMap::<String, BTreeSet<String>>::new();
         for ((name, _), addresses) in &self.followed {
-            names.entry(name.clone()).or_default().extend(addresses.iter().flatten());
+            let words = addresses.iter().flatten().map(IpAddr::to_string);
+            names.entry(name.clone()).or_default().extend(words);
+        }
+        for ((name, _), servers) in &self.services {
+            let words =
+                |Located { address, weight }: &Located| format!("{address} weight {weight}");
+            names.entry(name.clone()).or_default().extend(servers.iter().flatten().map(words));
         }
         names
     }
@@ -54,21 +65,29 @@ impl LookedUp {
     /// it had: a name server that is ill takes no server out of service.
     fn again(&self, resolver: &dyn Resolver) -> Self {
         let mut again = Self { failures: BTreeMap::new(), ..self.clone() };
-        for (name, found) in resolver.hosts(self.followed.keys().cloned().collect()) {
-            match found {
-                Ok(addresses) if !addresses.is_empty() => {
-                    again.followed.insert(name, Ok(addresses));
-                }
-                Ok(_) => {
-                    let none = ResolveError("no address of this family".to_owned());
-                    again.failures.insert(name, none);
-                }
-                Err(error) => {
-                    again.failures.insert(name, error);
-                }
-            }
-        }
+        let hosts = resolver.hosts(self.followed.keys().cloned().collect());
+        take(&mut again.followed, hosts, &mut again.failures);
+        let servers = resolver.all_servers(self.services.keys().cloned().collect());
+        take(&mut again.services, servers, &mut again.failures);
         again
+    }
+}
+
+/// Takes what is found now in place of what was; where nothing is, that stays.
+fn take<T>(
+    known: &mut HashMap<HostName, Result<Vec<T>, ResolveError>>,
+    now: HashMap<HostName, Result<Vec<T>, ResolveError>>,
+    failures: &mut BTreeMap<HostName, ResolveError>,
+) {
+    for (name, found) in now {
+        match found {
+            Ok(found) if !found.is_empty() => drop(known.insert(name, Ok(found))),
+            Ok(_) => {
+                let none = ResolveError("no address of this family".to_owned());
+                failures.insert(name, none);
+            }
+            Err(error) => drop(failures.insert(name, error)),
+        }
     }
 }
 
@@ -82,13 +101,15 @@ pub(super) fn build_side_by_side(
     let mut prepared = Prepared::new(resolver, None);
     let (mut model, mut diagnostics) = build(ast, &prepared);
     let (hosts, followed) = (prepared.hosts.take(), prepared.followed.take());
+    let services = prepared.services.take();
     let mut known = LookedUp { definitions: prepared.definitions.take(), ..LookedUp::default() };
-    if !hosts.is_empty() || !followed.is_empty() {
+    if !hosts.is_empty() || !followed.is_empty() || !services.is_empty() {
         let found = resolver.hosts(hosts.union(&followed).cloned().collect());
         let of = |names: HashSet<HostName>| {
             names.into_iter().filter_map(|name| found.get_key_value(&name)).map(owned).collect()
         };
         (known.hosts, known.followed) = (of(hosts), of(followed));
+        known.services = resolver.all_servers(services.into_iter().collect());
         prepared = Prepared::new(resolver, Some(&known));
         (model, diagnostics) = build(ast, &prepared);
     }
@@ -116,6 +137,7 @@ struct Prepared<'a> {
     resolver: &'a dyn Resolver,
     hosts: RefCell<HashSet<HostName>>,
     followed: RefCell<HashSet<HostName>>,
+    services: RefCell<HashSet<HostName>>,
     known: Option<&'a LookedUp>,
     definitions: RefCell<HashMap<String, DefinitionFile>>,
 }
@@ -127,6 +149,7 @@ impl<'a> Prepared<'a> {
             resolver,
             hosts: RefCell::default(),
             followed: RefCell::default(),
+            services: RefCell::default(),
             known,
             definitions: RefCell::new(definitions),
         }
@@ -159,6 +182,17 @@ impl Resolver for Prepared<'_> {
         };
         let found = known.hosts.get(&key).cloned();
         first(found.unwrap_or_else(|| self.resolver.addresses(name, family)))
+    }
+
+    fn servers(&self, name: &str, family: Family) -> Result<Vec<Located>, ResolveError> {
+        let key = (name.to_owned(), family);
+        let Some(known) = self.known else {
+            self.services.borrow_mut().insert(key);
+            let address = SocketAddr::new(placeholder(family), 1);
+            return Ok(vec![Located { address, weight: 0 }]);
+        };
+        let found = known.services.get(&key).cloned();
+        found.unwrap_or_else(|| self.resolver.servers(name, family))
     }
 
     fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {
@@ -279,6 +313,49 @@ mod tests {
         assert_eq!(known.failures().into_keys().collect::<Vec<_>>(), ["pool.example"]);
         let (_, _, known) = build_again(&ast, &known, &followed(&[7], 2));
         assert!(known.failures().is_empty());
+    }
+
+    const SRV: &str = "resolveinterval=30\nvirtual=10.0.0.1:80\n\treal=_http._tcp.example masq\n\
+        \treal=_sip._udp.example:5060 masq 7\n";
+
+    /// The servers of the model, with their weights.
+    fn located(model: &Model) -> Vec<(String, u32)> {
+        let servers = model.services[0].real_servers.iter();
+        servers.map(|server| (server.address.to_string(), server.weight)).collect()
+    }
+
+    fn srv(http: &[(&str, u16)]) -> MemoryResolver {
+        let resolver = http.iter().fold(MemoryResolver::new(""), |resolver, (address, weight)| {
+            resolver.server("_http._tcp.example", address.parse().unwrap(), *weight)
+        });
+        resolver.server("_sip._udp.example", "10.0.0.9:5070".parse().unwrap(), 1)
+    }
+
+    #[test]
+    fn a_service_s_name_stands_for_the_servers_of_its_records() {
+        let (ast, _) = parse(SRV);
+        let resolver = srv(&[("10.0.0.3:8080", 0), ("10.0.0.2:8081", 20)]);
+        let (model, diagnostics, known) = build_side_by_side(&ast, &resolver);
+        assert!(!diagnostics.has_errors());
+        let expected = [("10.0.0.2:8081", 20), ("10.0.0.3:8080", 1), ("10.0.0.9:5060", 7)];
+        let expected = expected.map(|(address, weight)| (address.to_owned(), weight));
+        assert_eq!(located(&model.unwrap()), expected, "what the line says goes before");
+        let (model, _, known) = build_again(&ast, &known, &srv(&[("10.0.0.3:8080", 5)]));
+        assert_eq!(located(&model.unwrap())[0], ("10.0.0.3:8080".to_owned(), 5));
+        assert_eq!(known.followed().len(), 2);
+        let (model, _, known) = build_again(&ast, &known, &srv(&[]));
+        assert_eq!(located(&model.unwrap())[0], ("10.0.0.3:8080".to_owned(), 5));
+        assert_eq!(known.failures().into_keys().collect::<Vec<_>>(), ["_http._tcp.example"]);
+    }
+
+    #[test]
+    fn a_service_s_name_without_resolveinterval_is_no_address() {
+        let text = SRV.replace("resolveinterval=30\n", "");
+        let (ast, _) = parse(&text);
+        let (model, diagnostics, _) = build_side_by_side(&ast, &srv(&[("10.0.0.3:8080", 0)]));
+        assert!(model.is_none());
+        let text = diagnostics.iter().next().unwrap().text.clone();
+        assert_eq!(text, "invalid address for real server (wrong format)");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod policy;
 mod real_server;
 mod resolver;
 mod service;
+mod service_records;
 mod spelling;
 mod user;
 mod virtual_service;
@@ -27,15 +28,18 @@ pub use check_plan::{
 pub use describe::{describe, describe_service};
 pub use dialogue::{DEFINITION_LIMIT, DEFINITIONS, Dialogue, DialogueError, Turn};
 pub use load::{LoadError, Loaded, Report, TextInForce, load, load_source};
-pub use look_ups::{HostName, Hosts, LookedUp};
+pub use look_ups::{HostName, Hosts, LookedUp, Servers};
 pub use pattern::{Pattern, PatternError};
 pub use policy::{
     AlertPolicy, FallbackCommand, FallbackMinimum, HookArgument, LogTarget, Settings, Status,
     StatusSet,
 };
 pub use real_server::{Fallback, ForwardingMethod, RealServer, Thresholds, listed_address};
-pub use resolver::{DefinitionFile, MemoryResolver, ResolveError, Resolver, SystemResolver};
+pub use resolver::{
+    DefinitionFile, Located, MemoryResolver, ResolveError, Resolver, SystemResolver,
+};
 pub use service::{SERVICES, Service, ServiceRow, ServiceTls};
+pub use service_records::{is_service_name, read_answer};
 pub use spelling::{bytes_of_hex, object_identifier};
 pub use user::User;
 pub use virtual_service::{Netmask, Persistence, SchedFlags, VirtualService};

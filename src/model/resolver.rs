@@ -1,6 +1,7 @@
 //! Where names in a configuration become addresses, ports and files.
 
-use super::look_ups::{HostName, Hosts};
+use super::look_ups::{HostName, Hosts, Servers};
+use super::service_records::{self, Record};
 use super::{DEFINITION_LIMIT, DEFINITIONS, Family, Protocol, User};
 use crate::config::{Fingerprint, Source, SourceError};
 use dns_lookup::{AddrInfoHints, getaddrinfo};
@@ -11,7 +12,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -44,6 +45,22 @@ pub trait Resolver {
         let found = |(name, family): HostName| {
             let addresses = self.addresses(&name, family);
             ((name, family), addresses)
+        };
+        names.into_iter().map(found).collect()
+    }
+
+    /// The servers that the SRV records of this name have, by their addresses of this family: those
+    /// of the best priority.
+    ///
+    /// # Errors
+    /// When there are none, or one of them has no address of this family.
+    fn servers(&self, name: &str, family: Family) -> Result<Vec<Located>, ResolveError>;
+
+    /// [`Resolver::servers`] of each of these names.
+    fn all_servers(&self, names: Vec<HostName>) -> Servers {
+        let found = |(name, family): HostName| {
+            let servers = self.servers(&name, family);
+            ((name, family), servers)
         };
         names.into_iter().map(found).collect()
     }
@@ -92,6 +109,15 @@ pub trait Resolver {
 
     /// The file that defines a service of this name, a word of letters, digits and `_`.
     fn service_definition(&self, name: &str) -> DefinitionFile;
+}
+
+/// A server that a SRV record names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Located {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Its share of the clients; 0 is the least.
+    pub weight: u16,
 }
 
 /// A file that may define a service.
@@ -182,6 +208,33 @@ impl SystemResolver {
     }
 }
 
+/// Each name with what is found for it.
+fn side_by_side<T: Send>(
+    names: Vec<HostName>,
+    find: impl Fn(&str, Family) -> T + Sync,
+) -> HashMap<HostName, T> {
+    let threads = names.len().min(THREADS);
+    let (waiting, found) = (Mutex::new(names), Mutex::new(HashMap::new()));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let work = || {
+        while let Some((name, family)) = next() {
+            let result = find(&name, family);
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.insert((name, family), result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            let thread = thread::Builder::new().name("names".into()).stack_size(STACK);
+            if thread.spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
@@ -207,26 +260,25 @@ impl Resolver for SystemResolver {
 
     /// Side by side, on as many threads as the system gives, at most [`THREADS`].
     fn hosts(&self, names: Vec<HostName>) -> Hosts {
-        let threads = names.len().min(THREADS);
-        let (waiting, found) = (Mutex::new(names), Mutex::new(Hosts::new()));
-        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let work = || {
-            while let Some((name, family)) = next() {
-                let addresses = self.addresses(&name, family);
-                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.insert((name, family), addresses);
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 1..threads {
-                let thread = thread::Builder::new().name("names".into()).stack_size(STACK);
-                if thread.spawn_scoped(scope, work).is_err() {
-                    break;
-                }
-            }
-            work();
-        });
-        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+        side_by_side(names, |name, family| self.addresses(name, family))
+    }
+
+    fn servers(&self, name: &str, family: Family) -> Result<Vec<Located>, ResolveError> {
+        let resolv_conf = read_bounded(Path::new("/etc/resolv.conf"), 64 << 10).unwrap_or_default();
+        let mut servers = Vec::new();
+        for Record { target, port, weight } in service_records::look_up(name, &resolv_conf)? {
+            let addresses = self.addresses(&target, family);
+            let addresses =
+                addresses.map_err(|ResolveError(why)| ResolveError(format!("{target}: {why}")))?;
+            let located = |ip| Located { address: SocketAddr::new(ip, port), weight };
+            servers.extend(addresses.into_iter().map(located));
+        }
+        Ok(servers)
+    }
+
+    /// As [`SystemResolver::hosts`].
+    fn all_servers(&self, names: Vec<HostName>) -> Servers {
+        side_by_side(names, |name, family| self.servers(name, family))
     }
 
     fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {
@@ -379,6 +431,7 @@ impl Services {
 #[derive(Debug, Default)]
 pub struct MemoryResolver {
     hosts: HashMap<String, Vec<IpAddr>>,
+    servers: HashMap<String, Vec<Located>>,
     services: Services,
     directories: Vec<PathBuf>,
     certificates: Vec<PathBuf>,
@@ -395,6 +448,13 @@ impl MemoryResolver {
     #[must_use]
     pub fn host(mut self, name: &str, address: IpAddr) -> Self {
         self.hosts.entry(name.to_owned()).or_default().push(address);
+        self
+    }
+
+    /// With one more server in the SRV records of a name.
+    #[must_use]
+    pub fn server(mut self, name: &str, address: SocketAddr, weight: u16) -> Self {
+        self.servers.entry(name.to_owned()).or_default().push(Located { address, weight });
         self
     }
 
@@ -429,6 +489,14 @@ impl Resolver for MemoryResolver {
             return Err(ResolveError("unknown name".to_owned()));
         }
         Ok(all)
+    }
+
+    fn servers(&self, name: &str, family: Family) -> Result<Vec<Located>, ResolveError> {
+        let servers = self.servers.get(name).into_iter().flatten().copied();
+        let servers = servers.filter(|server| Family::of(server.address.ip()) == family);
+        Some(servers.collect())
+            .filter(|servers: &Vec<Located>| !servers.is_empty())
+            .ok_or_else(|| ResolveError("unknown name".to_owned()))
     }
 
     fn port(&self, name: &str, protocol: Option<Protocol>) -> Result<u16, ResolveError> {

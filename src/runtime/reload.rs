@@ -13,7 +13,6 @@ use crate::model::{ServiceAddress, Status, VirtualService};
 use crate::status::unix;
 use log::Level;
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -542,7 +541,7 @@ impl Owner {
 }
 
 /// `10.0.0.4 added, 10.0.0.3 removed`; `None` if nothing is.
-fn difference(before: &BTreeSet<IpAddr>, after: &BTreeSet<IpAddr>) -> Option<String> {
+fn difference(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Option<String> {
     let added = after.difference(before).map(|address| format!("{address} added"));
     let removed = before.difference(after).map(|address| format!("{address} removed"));
     let changes: Vec<String> = added.chain(removed).collect();

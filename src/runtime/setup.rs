@@ -7,7 +7,6 @@ use crate::model::{Model, ServiceAddress, Settings};
 pub use crate::status::Faults;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +25,8 @@ pub struct Configuration {
 /// Names of real servers and fallbacks that are looked up again; none without `resolveinterval`.
 #[derive(Debug, Clone, Default)]
 pub struct FollowedNames {
-    /// The addresses that they have in the model.
-    pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// What they stand for in the model, in words.
+    pub addresses: BTreeMap<String, BTreeSet<String>>,
     /// Those that could not be looked up the last time, and keep their addresses; why.
     pub failures: BTreeMap<String, String>,
     /// Looks them up.

@@ -8,7 +8,7 @@ use ldirectord::check::{
 };
 use ldirectord::config;
 use ldirectord::director::CheckId;
-use ldirectord::model::{CertificateCheck, Exchange, Pattern, Service, Step};
+use ldirectord::model::{self, CertificateCheck, Exchange, Pattern, Service, Step};
 use ldirectord::prober::Run;
 use ldirectord::prober::belief::{Heard, Ledger};
 use std::cell::Cell;
@@ -122,6 +122,7 @@ pub fn sip(said: &[u8]) {
 }
 
 pub fn dns(said: &[u8]) {
+    model::read_answer(said);
     for kind in [dns::Kind::A, dns::Kind::Mx, dns::Kind::Txt] {
         if let Ok(query) = dns::Query::numbered(7, "www.example", kind) {
             let _ = query.records(said);

@@ -1,7 +1,7 @@
 //! Names looked up once each.
 
 use crate::model::resolver::literal;
-use crate::model::{Family, Protocol, Resolver};
+use crate::model::{Family, Located, Protocol, Resolver, is_service_name};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,13 +13,21 @@ pub(super) struct Names<'a> {
     hosts: RefCell<HashMap<(String, Family), Option<IpAddr>>>,
     /// Those that stand for all their addresses.
     all: RefCell<HashMap<(String, Family), Vec<IpAddr>>>,
+    /// Those of services.
+    located: RefCell<HashMap<(String, Family), Vec<Located>>>,
     /// Whether names of real servers and fallbacks are followed.
     follow: bool,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(resolver: &'a dyn Resolver, follow: bool) -> Self {
-        Self { resolver, hosts: RefCell::default(), all: RefCell::default(), follow }
+        Self {
+            resolver,
+            hosts: RefCell::default(),
+            all: RefCell::default(),
+            located: RefCell::default(),
+            follow,
+        }
     }
 
     /// A host as it is written, in brackets or not.
@@ -51,6 +59,23 @@ impl<'a> Names<'a> {
             }
             _ => self.host(written, family).into_iter().collect(),
         }
+    }
+
+    /// The servers of a service, by its SRV records, in their own order; `None` if this is no such
+    /// name, or names are not followed.
+    pub(super) fn located(&self, written: &str, family: Family) -> Option<Vec<Located>> {
+        if !self.follow || !is_service_name(written) {
+            return None;
+        }
+        let key = (written.to_owned(), family);
+        let mut located = self.located.borrow_mut();
+        let found = located.entry(key).or_insert_with(|| {
+            let mut servers = self.resolver.servers(written, family).unwrap_or_default();
+            servers.sort_unstable();
+            servers.dedup_by_key(|server| server.address);
+            servers
+        });
+        Some(found.clone())
     }
 
     /// A port number or service name; `None` for any protocol.

@@ -3,42 +3,41 @@
 use super::lookup::saturate;
 use super::{Builder, family};
 use crate::config::{Found, Place, RealAddress, RealOptions, RealServer as Line, Section};
-use crate::model::{Family, ForwardingMethod, Thresholds};
-use std::net::{IpAddr, Ipv4Addr};
+use crate::model::{Family, ForwardingMethod, Located, Thresholds, is_service_name};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What a `real` line says, in the model's terms.
 pub(super) struct Parsed<'a, 't> {
     pub(super) line: &'a Line<'t>,
-    pub(super) hosts: Hosts,
-    /// 0 if none is given.
-    pub(super) port: u16,
+    pub(super) servers: Servers,
     pub(super) forwarding: ForwardingMethod,
-    pub(super) weight: u32,
     pub(super) thresholds: Thresholds,
     pub(super) options: &'a RealOptions<'t>,
 }
 
-/// An address, all those of a name, or an inclusive range of IPv4 addresses.
-pub(super) enum Hosts {
-    Listed(Vec<IpAddr>),
-    Range(u32, u32),
+/// Addresses with their weights, or an inclusive range of IPv4 addresses.
+pub(super) enum Servers {
+    Listed(Vec<(SocketAddr, u32)>),
+    Range { first: u32, last: u32, port: u16, weight: u32 },
 }
 
-impl Hosts {
+impl Servers {
     pub(super) fn count(&self) -> usize {
         match self {
-            Self::Listed(addresses) => addresses.len(),
-            Self::Range(first, last) => (last - first) as usize + 1,
+            Self::Listed(servers) => servers.len(),
+            Self::Range { first, last, .. } => (last - first) as usize + 1,
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = IpAddr> {
-        let (listed, range) = match self {
-            Self::Listed(addresses) => (addresses.as_slice(), None),
-            Self::Range(first, last) => (&[][..], Some(*first..=*last)),
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SocketAddr, u32)> {
+        let (listed, range) = match *self {
+            Self::Listed(ref servers) => (servers.as_slice(), None),
+            Self::Range { first, last, port, weight } => {
+                let address = move |bits| SocketAddr::new(Ipv4Addr::from(bits).into(), port);
+                (&[][..], Some((first..=last).map(move |bits| (address(bits), weight))))
+            }
         };
-        let range = range.into_iter().flatten().map(|bits| IpAddr::V4(Ipv4Addr::from(bits)));
-        listed.iter().copied().chain(range)
+        listed.iter().copied().chain(range.into_iter().flatten())
     }
 }
 
@@ -75,52 +74,65 @@ impl Builder<'_, '_> {
         line: &'a Line<'t>,
     ) -> Result<Parsed<'a, 't>, String> {
         let address = line.address.as_ref();
-        let address = address.ok_or("invalid address for real server (wrong format)")?;
+        let address = address.ok_or(WRONG_FORMAT)?;
         let family = family(section);
-        let listed = self.listed(address, family).ok_or_else(|| {
-            format!("invalid address ({}) for real server (could not resolve host)", address.host)
-        })?;
-        let port = match address.port {
-            None => 0,
-            Some(port) => self.names.port(port, None).ok_or_else(|| {
-                format!("invalid port ({port}) for real server (could not resolve port)")
-            })?,
+        let weight = line.options.as_ref().ok().and_then(|options| options.weight);
+        let weight = weight.map(destination_weight);
+        let servers = match self.located(address, family, weight)? {
+            Some(servers) => servers,
+            None => self.servers(address, family, weight.unwrap_or(1))?,
         };
-        let hosts = self.hosts(listed, address, family)?;
         let forwarding = line.forwarding.and_then(|word| word.parse().ok());
         let forwarding = forwarding.ok_or("forward method must be gate, masq or ipip")?;
         let options = line
             .options
             .as_ref()
             .map_err(|rest| format!("Invalid real server line, around \"{rest}\""))?;
-        Ok(Parsed {
-            line,
-            hosts,
-            port,
-            forwarding,
-            weight: options.weight.map_or(1, destination_weight),
-            thresholds: thresholds(options),
-            options,
-        })
+        Ok(Parsed { line, servers, forwarding, thresholds: thresholds(options), options })
     }
 
-    /// What the address, or the first of a range, stands for: at least one.
-    fn listed(&self, address: &RealAddress<'_>, family: Family) -> Option<Vec<IpAddr>> {
-        let listed = match address.last {
+    /// The servers of a service's name; `None` if it is another name. Ports and weights in the line
+    /// go before those of the records.
+    fn located(
+        &self,
+        address: &RealAddress<'_>,
+        family: Family,
+        weight: Option<u32>,
+    ) -> Result<Option<Servers>, String> {
+        if !is_service_name(address.host) {
+            return Ok(None);
+        }
+        // compat: a name has no underscore
+        let located = self.names.located(address.host, family).filter(|_| address.last.is_none());
+        let located = located.ok_or(WRONG_FORMAT)?;
+        if located.is_empty() {
+            return Err(unresolved(address.host));
+        }
+        let port = self.port(address)?;
+        let server = |located: Located| {
+            let port = port.unwrap_or(located.address.port());
+            // A weight of 0 means little there, and nothing at all in the kernel's table.
+            let weight = weight.unwrap_or_else(|| u32::from(located.weight).max(1));
+            (SocketAddr::new(located.address.ip(), port), weight)
+        };
+        Ok(Some(Servers::Listed(located.into_iter().map(server).collect())))
+    }
+
+    fn servers(
+        &self,
+        address: &RealAddress<'_>,
+        family: Family,
+        weight: u32,
+    ) -> Result<Servers, String> {
+        let hosts = match address.last {
             Some(_) => self.names.host(address.host, family).into_iter().collect(),
             None => self.names.servers(address.host, family),
         };
-        Some(listed).filter(|listed| !listed.is_empty())
-    }
-
-    fn hosts(
-        &self,
-        listed: Vec<IpAddr>,
-        address: &RealAddress<'_>,
-        family: Family,
-    ) -> Result<Hosts, String> {
-        let (Some(end), &[first]) = (address.last, listed.as_slice()) else {
-            return Ok(Hosts::Listed(listed));
+        let &[first, ..] = hosts.as_slice() else { return Err(unresolved(address.host)) };
+        let port = self.port(address)?.unwrap_or(0);
+        let Some(end) = address.last else {
+            let server = |host| (SocketAddr::new(host, port), weight);
+            return Ok(Servers::Listed(hosts.into_iter().map(server).collect()));
         };
         let last = self.names.host(end, family).ok_or_else(|| {
             format!("invalid address ({end}) for real server (could not resolve end host)")
@@ -136,7 +148,15 @@ impl Builder<'_, '_> {
         if to.to_bits() - from.to_bits() >= RANGE_LIMIT {
             return Err(format!("a range may have {RANGE_LIMIT} addresses at most"));
         }
-        Ok(Hosts::Range(from.to_bits(), to.to_bits()))
+        Ok(Servers::Range { first: from.to_bits(), last: to.to_bits(), port, weight })
+    }
+
+    fn port(&self, address: &RealAddress<'_>) -> Result<Option<u16>, String> {
+        let Some(port) = address.port else { return Ok(None) };
+        let number = self.names.port(port, None);
+        number.map(Some).ok_or_else(|| {
+            format!("invalid port ({port}) for real server (could not resolve port)")
+        })
     }
 
     /// Of a real server or a fallback.
@@ -153,7 +173,8 @@ impl Builder<'_, '_> {
             let text = format!("\"{skipped}\" in this real server's line has no meaning");
             self.diagnostics.note(found, place, text, "it is passed over");
         }
-        self.weight_hazard(found, place, parsed.weight);
+        let weight = options.weight.map_or(1, destination_weight);
+        self.weight_hazard(found, place, weight);
         if options.lower.is_some_and(|lower| lower > u64::from(parsed.thresholds.lower)) {
             let text = "the lower threshold is not below an upper one and is left out";
             self.diagnostics.note(found, place, text, "ip_vs needs l: to be at most u:");
@@ -167,6 +188,12 @@ impl Builder<'_, '_> {
             self.diagnostics.note(found, place, text, hint);
         }
     }
+}
+
+const WRONG_FORMAT: &str = "invalid address for real server (wrong format)";
+
+fn unresolved(host: &str) -> String {
+    format!("invalid address ({host}) for real server (could not resolve host)")
 }
 
 /// A weight as the kernel's table can have it.

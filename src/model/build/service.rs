@@ -179,20 +179,18 @@ impl Builder<'_, '_> {
         let mut lines: HashMap<SocketAddr, usize> = HashMap::new();
         for line in &section.real_servers {
             let Some(parsed) = self.real_server(section, line) else { continue };
-            self.real_servers += parsed.hosts.count();
+            self.real_servers += parsed.servers.count();
             if self.real_servers > REAL_SERVERS_LIMIT {
                 let text = format!("more than {REAL_SERVERS_LIMIT} real servers");
                 self.diagnostics.error(section.found(), &line.place, text);
                 return real_servers;
             }
             let server_checks = self.real_server_checks(section, checks, &parsed);
-            let listed = |host| {
-                listed_address(address, SocketAddr::new(host, parsed.port), parsed.forwarding)
-            };
+            let listed = |server| listed_address(address, server, parsed.forwarding);
             let mut known = None;
-            for host in parsed.hosts.iter() {
-                let first = *lines.entry(listed(host)).or_insert(line.place.line);
-                known = known.or((first != line.place.line).then_some((listed(host), first)));
+            for (server, _) in parsed.servers.iter() {
+                let first = *lines.entry(listed(server)).or_insert(line.place.line);
+                known = known.or((first != line.place.line).then_some((listed(server), first)));
             }
             if let Some((server, first)) = known {
                 let text =
@@ -200,15 +198,12 @@ impl Builder<'_, '_> {
                 let hint = "the kernel lists it once";
                 self.diagnostics.note(section.found(), &line.place, text, hint);
             }
-            real_servers.extend(parsed.hosts.iter().map(|host| {
-                let address = SocketAddr::new(host, parsed.port);
-                RealServer {
-                    address,
-                    forwarding: parsed.forwarding,
-                    weight: parsed.weight,
-                    thresholds: parsed.thresholds,
-                    check: self.plan(&server_checks, address, parsed.forwarding),
-                }
+            real_servers.extend(parsed.servers.iter().map(|(address, weight)| RealServer {
+                address,
+                forwarding: parsed.forwarding,
+                weight,
+                thresholds: parsed.thresholds,
+                check: self.plan(&server_checks, address, parsed.forwarding),
             }));
         }
         real_servers

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::runtime::{LookUp, Refused};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// A configuration in which `pool.example` stands for these servers.
 fn pool(hosts: &[u8], failure: Option<&str>) -> Configuration {
     let servers: Vec<RealServer> = hosts.iter().map(|&host| real(host)).collect();
-    let addresses: BTreeSet<IpAddr> = servers.iter().map(|it| it.address.ip()).collect();
+    let addresses = servers.iter().map(|it| it.address.ip().to_string()).collect();
     let name = "pool.example".to_owned();
     let look_up = LookUp(Arc::new(|| Err(Refused { diagnostics: String::new(), found: None })));
     let names = FollowedNames {

@@ -405,10 +405,16 @@ directives! {
     RESOLVEINTERVAL = Row::new("resolveinterval", Global, Time, "invalid resolve interval").seconds()
         .addition()
         .about("resolveinterval = 30s",
-            "Names of real servers and fallbacks stand for all their addresses, and are looked up again in this              interval, at least 1s: addresses that come are added, those that go are removed, and the log says so.              Nothing else changes, not even by a file that was edited meanwhile. A name that cannot be looked up              keeps the addresses it had. A name server that gives only some of the addresses at a time makes \
-             servers come and go. The name of a service, as in `real = _http._tcp.example.com masq`, stands for the \
-             servers of its SRV records with the lowest priority number, with their ports and weights where the line has \
-             none; they are asked of the name servers in `/etc/resolv.conf`. Names of virtual services and the ends of ranges stay as they were when              the file was read. Without it, a name stands for its first address, looked up when the file is read.");
+            "Names of real servers and fallbacks stand for all their addresses, and are looked up again in \
+             this interval, at least 1s: addresses that come are added, those that go are removed, and the \
+             log says so. Nothing else changes, not even by a file that was edited meanwhile. A name that \
+             cannot be looked up keeps the addresses it had. A name server that gives only some of the \
+             addresses at a time makes servers come and go. The name of a service, as in `real = \
+             _http._tcp.example.com masq`, stands for the servers of its SRV records with the lowest priority \
+             number, with their ports and weights where the line has none; they are asked of the name servers \
+             in `/etc/resolv.conf`. Names of virtual services and the ends of ranges stay as they were when \
+             the file was read. Without it, a name stands for its first address, looked up when the file is \
+             read.");
     RISECOUNT = Row::new("risecount", Both, ONE, "invalid rise count value")
         .in_section("invalid rise count").or("1").addition()
         .about("risecount = 2",

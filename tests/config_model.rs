@@ -528,6 +528,18 @@ fn additions_are_refused_where_they_make_no_sense() {
             "virtual=10.0.0.1:80\n\tservice=none\n\tagentport=8042\n\treal=10.0.0.2 gate\n",
             "agentport 8042 makes no sense for service=none",
         ),
+        (
+            "virtual=10.0.0.1:80\n\tchecktype=on\n\tagentcommand=/bin/load\n\treal=10.0.0.2 gate\n",
+            "agentcommand /bin/load makes no sense for checktype=on and off",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\tagentport=1\n\tagentcommand=/bin/load\n\treal=10.0.0.2 gate\n",
+            "agentcommand /bin/load makes no sense for a section with agentport",
+        ),
+        (
+            "virtual=10.0.0.1:80\n\tagentcommand=/bin/load\n\tcheckcommanduser=nosuch\n\treal=10.0.0.2 gate\n",
+            "invalid check command user: nosuch: no such user",
+        ),
         ("jitter=51\n", "invalid jitter"),
         ("slowstart=0\n", "invalid slow start time"),
         ("checkcertdays=0\n", "checkcertdays must be a number of days"),

@@ -19,11 +19,19 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`Failure::Exit`], [`Failure::Signal`], [`Failure::Exec`], [`Failure::TimedOut`], [`Failure::Local`].
 pub(super) fn check(script: &Script, timeout: Duration, deadline: Deadline) -> Result<(), Failure> {
+    run_script(script, deadline).inspect_err(|failure| log_failure(script, timeout, failure))
+}
+
+/// Runs a script for its exit status.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn run_script(script: &Script, deadline: Deadline) -> Result<(), Failure> {
     // compat: command and arguments are one word each, so arguments written in checkcommand are
     // part of the file's name (spec 4.7, K4)
     let mut command = Command::new(&script.command);
     command.args(&script.arguments).current_dir("/");
-    run(&mut command, script, deadline).inspect_err(|failure| log_failure(script, timeout, failure))
+    run(&mut command, script, deadline)
 }
 
 /// Runs a command as the script's user for its exit status.

@@ -62,7 +62,7 @@ pub use deadline::{Deadline, TimedStream};
 pub use lookup::{LookUps, Unresolved};
 pub use outcome::{AgentAnswer, CertificateEnd, CheckOutcome, Failure, Note};
 
-use crate::model::{CheckMethod, CheckPlan, Exchange, Service, Step, Transport};
+use crate::model::{Agent, CheckMethod, CheckPlan, Exchange, Service, Step, Transport};
 use connect::Probe;
 use std::fmt::Debug;
 use std::io::{Read, Write};
@@ -127,7 +127,7 @@ pub fn begin(plan: &CheckPlan, step: Step) -> Begin {
 /// Whether a check that was dialled is over once the connection stands.
 pub fn ends_with_connection(plan: &CheckPlan, step: Step) -> bool {
     match (&plan.method, step) {
-        (CheckMethod::Connect, _) => plan.agent.is_none(),
+        (CheckMethod::Connect, _) => !matches!(plan.agent, Some(Agent::Port(_))),
         (CheckMethod::Combined { .. }, step) => step == Step::Connect,
         _ => false,
     }

@@ -479,6 +479,10 @@ directives! {
         .about("agentport = 8042",
             "A TCP port of the real servers at which an agent tells, after each check that passes, how much the \
              server can take: see WEIGHTS.");
+    AGENTCOMMAND = Row::new("agentcommand", Virtual, QuotedOrBare, "invalid agent command").addition()
+        .about("agentcommand = \"/usr/local/lib/load-of\"",
+            "A program of the director that tells, after each check that passes, how much the server can take. It is run as \
+             an external check is, by checkcommanduser: see WEIGHTS.");
     EXTERNALWEIGHT = Row::new("externalweight", Virtual, YesNo, "externalweight must be 'yes' or 'no'")
         .or("no").addition()
         .about("externalweight = yes",

@@ -277,9 +277,15 @@ make the check one that has failed.
 A share that differs from the last one counts by half, so that a peak at one moment moves few connections.
 An agent that does not answer says nothing: the configured weight holds.
 .It
+The exit status of a command of the director
+.Pq Ic agentcommand ,
+which is run after each check that passes, as an external check is, for a second at most:
+2 to 255 are the weights 0 to 253, 0 is the configured weight, and 1 makes the check one that has failed.
+A command that cannot be run or does not end in time says nothing.
+.It
 The exit status of an external check
-.Pq Ic externalweight :
-2 to 255 are the weights 0 to 253, 0 is the configured weight, and 1 is down.
+.Pq Ic externalweight ,
+which means the same.
 .El
 .Pp
 With

@@ -25,16 +25,18 @@ pub struct CheckPlan {
     pub way: Way,
     /// `checktype` with what belongs to it.
     pub method: CheckMethod,
-    /// `agentport`, `externalweight`: what tells the server's weight.
+    /// `agentport`, `agentcommand`, `externalweight`: what tells the server's weight.
     pub agent: Option<Agent>,
 }
 
 /// What tells how much a real server that is up can take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Agent {
     /// A line from this TCP port of the server, as HAProxy's agent-check reads it.
     Port(u16),
-    /// The exit status of the external check, as keepalived reads that of a script.
+    /// The exit status of a command of the director, as keepalived reads that of a script.
+    Command(Script),
+    /// The exit status of the external check, likewise.
     ExitStatus,
 }
 

@@ -254,9 +254,12 @@ fn check(plan: &CheckPlan) -> String {
     if let Some(from) = &plan.way.source {
         let _ = write!(line, ", from {from}");
     }
-    match plan.agent {
+    match &plan.agent {
         Some(Agent::Port(port)) => {
             let _ = write!(line, "; weight by the agent on port {port}");
+        }
+        Some(Agent::Command(script)) => {
+            let _ = write!(line, "; weight by {}", script.command);
         }
         Some(Agent::ExitStatus) => line.push_str("; from 2 on the status is the weight plus two"),
         None => {}

@@ -1,11 +1,11 @@
-//! Checks that stay with the director, since they ask no server but run commands: external,
-//! external-perl, and the helper of service=oracle.
+//! What stays with the director, since it asks no server but runs commands: external and external-perl
+//! checks, the helper of service=oracle, and `agentcommand` after any check.
 
 use super::Report;
 use super::belief::clean;
 use super::pool::{MAX_WORKERS, Pool};
 use super::seam::Run;
-use crate::check::{self, Begin, CheckOutcome, Deadline, Failure};
+use crate::check::{self, Begin, CheckOutcome, Deadline, Failure, agent};
 use crate::director::Checked;
 use crate::model::{CheckMethod, CheckPlan, Exchange, Service, Step};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -69,26 +69,49 @@ impl Here {
 
     /// Runs a check; its outcome if it cannot be run.
     pub(super) fn run(&mut self, run: Run, plan: &Arc<CheckPlan>) -> Option<Checked> {
-        let pool = match &self.pool {
-            Some(pool) => pool,
-            None => match start_pool() {
-                Ok(pool) => self.pool.insert(pool),
-                Err(error) => return Some(checked(run, local(&error), Duration::ZERO)),
-            },
-        };
         let (plan, sink) = (Arc::clone(plan), Arc::clone(&self.sink));
+        let pool = match pool_of(&mut self.pool) {
+            Ok(pool) => pool,
+            Err(error) => return Some(checked(run, local(&error), Duration::ZERO)),
+        };
         pool.submit(Box::new(move || {
             let begun = Instant::now();
             let deadline = Deadline::of(begun, plan.timeout(run.step));
             let outcome = clean(check::run(&plan, run.step, None, deadline));
-            sink(Report::Outcomes(vec![checked(run, outcome, begun.elapsed())]));
+            let duration = begun.elapsed();
+            let outcome = agent::heed_command(&plan, run.step, outcome);
+            sink(Report::Outcomes(vec![checked(run, outcome, duration)]));
+        }));
+        None
+    }
+
+    /// Asks the command that says how much the server of a check can take; the outcome comes when
+    /// that has ended. The outcome itself if there is nothing to ask.
+    pub(super) fn ask_agent(&mut self, passed: Checked, plan: &Arc<CheckPlan>) -> Option<Checked> {
+        if !agent::has_command(plan, passed.step, &passed.outcome) {
+            return Some(passed);
+        }
+        // Without threads there is no answer, which says nothing.
+        let (plan, sink) = (Arc::clone(plan), Arc::clone(&self.sink));
+        let Ok(pool) = pool_of(&mut self.pool) else { return Some(passed) };
+        pool.submit(Box::new(move || {
+            let outcome = agent::heed_command(&plan, passed.step, passed.outcome);
+            sink(Report::Outcomes(vec![Checked { outcome, ..passed }]));
         }));
         None
     }
 }
 
+/// The threads for commands, from the first on.
+pub(super) fn pool_of(pool: &mut Option<Pool>) -> io::Result<&Pool> {
+    match pool {
+        Some(pool) => Ok(pool),
+        None => Ok(pool.insert(start_pool()?)),
+    }
+}
+
 /// A thousand commands at a time take more descriptors than a process has at first.
-pub(super) fn start_pool() -> io::Result<Pool> {
+fn start_pool() -> io::Result<Pool> {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Else there are fewer commands at a time.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

@@ -13,7 +13,7 @@ use super::seam::{Order, PLANS, Rights, Run, Walls};
 use super::walls::RESOLVER;
 use super::{ProberOptions, ProberStatus, Report};
 use crate::director::{CheckId, Checked};
-use crate::model::CheckPlan;
+use crate::model::{Agent, CheckPlan};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::HashMap;
@@ -47,6 +47,8 @@ struct Keeper {
 struct State {
     plans: HashMap<CheckId, Arc<CheckPlan>>,
     here: Here,
+    /// Whether any server's agent is a command.
+    has_commands: bool,
     link: Option<Link>,
     /// One that finishes what it has been given, until then.
     retiring: Option<(Link, Instant)>,
@@ -86,6 +88,7 @@ impl Prober {
         let state = State {
             plans: HashMap::new(),
             here: Here::new(Arc::clone(&sink)),
+            has_commands: false,
             link: None,
             retiring: None,
             waiting: HashMap::new(),
@@ -116,6 +119,8 @@ impl Prober {
         let state = &mut *state;
         let before = std::mem::replace(&mut state.plans, plans.collect());
         let rights = state.rights();
+        let is_command = |plan: &Arc<CheckPlan>| matches!(plan.agent, Some(Agent::Command(_)));
+        state.has_commands = state.plans.values().any(is_command);
         state.installed = true;
         let files = state.plans.values().flat_map(|plan| files_of(plan));
         let certificates = state.certificates.set(files);
@@ -401,12 +406,27 @@ impl State {
         }
         for heard in heard.into_iter().chain(last) {
             match heard {
-                Heard::Outcomes(mut checked) => round.outcomes.append(&mut checked),
+                Heard::Outcomes(checked) => self.take(checked, round),
                 Heard::Line(level, text) => round.lines.push((level, text)),
                 Heard::Ready(walls) => self.stands(walls, round),
                 // None is ever asked for.
                 Heard::Transcript(..) => {}
             }
+        }
+    }
+
+    /// Takes outcomes, those of servers whose agent is a command when that has been asked.
+    fn take(&mut self, checked: Vec<Checked>, round: &mut Round) {
+        if !self.has_commands {
+            round.outcomes.extend(checked);
+            return;
+        }
+        for checked in checked {
+            let outcome = match self.plans.get(&checked.check) {
+                Some(plan) => self.here.ask_agent(checked, plan),
+                None => Some(checked),
+            };
+            round.outcomes.extend(outcome);
         }
     }
 

@@ -6,14 +6,14 @@
 use super::ProberOptions;
 use super::belief::{Heard, clean};
 use super::certificates::{Certificates, files_of};
-use super::here::{Place, local, needs_prober, place, start_pool};
+use super::here::{Place, local, needs_prober, place, pool_of};
 use super::link::Link;
 use super::pool::Pool;
 use super::seam::{Order, PLANS, Rights, Run};
 use crate::check::transcript::{self, Transcript};
-use crate::check::{self, CheckOutcome, Deadline};
+use crate::check::{self, CheckOutcome, Deadline, agent};
 use crate::director::CheckId;
-use crate::model::{CheckPlan, Step};
+use crate::model::{Agent, CheckPlan, Step};
 use crate::wait::ready;
 use nix::poll::PollFlags;
 use std::collections::HashMap;
@@ -101,7 +101,10 @@ impl Scribe {
                 Place::Prober => away.push(number),
             }
         }
-        if let Err(why) = self.run_away(&mut away, sink) {
+        let mut passed = Vec::new();
+        let result = self.run_away(&mut away, &mut passed, sink);
+        passed.into_iter().for_each(|done| self.ask_agent(done, sink));
+        if let Err(why) = result {
             if let Some(link) = self.link.take() {
                 link.kill();
             }
@@ -110,12 +113,9 @@ impl Scribe {
     }
 
     fn run_here(&mut self, number: usize, sink: &Sender<Transcribed>) {
-        let pool = match &self.pool {
-            Some(pool) => pool,
-            None => match start_pool() {
-                Ok(pool) => self.pool.insert(pool),
-                Err(error) => return tell(sink, number, local(&error)),
-            },
+        let pool = match pool_of(&mut self.pool) {
+            Ok(pool) => pool,
+            Err(error) => return tell(sink, number, local(&error)),
         };
         let (plan, sink) = (Arc::clone(&self.plans[number]), sink.clone());
         pool.submit(Box::new(move || {
@@ -124,18 +124,34 @@ impl Scribe {
             let (outcome, transcript) =
                 transcript::record(&plan, || check::run(&plan, Step::Full, None, deadline));
             let (outcome, duration) = (clean(outcome), begun.elapsed());
+            let outcome = agent::heed_command(&plan, Step::Full, outcome);
             // Whoever has gone does not want to know.
             let _ = sink.send(Transcribed { plan: number, outcome, duration, transcript });
         }));
     }
 
-    /// Runs these in the prober, and tells of each that is answered.
+    /// Tells of a check when the command that knows its server's weight has been asked.
+    fn ask_agent(&mut self, done: Transcribed, sink: &Sender<Transcribed>) {
+        let (plan, sink) = (Arc::clone(&self.plans[done.plan]), sink.clone());
+        let Ok(pool) = pool_of(&mut self.pool) else {
+            let _ = sink.send(done);
+            return;
+        };
+        pool.submit(Box::new(move || {
+            let outcome = agent::heed_command(&plan, Step::Full, done.outcome);
+            let _ = sink.send(Transcribed { outcome, ..done });
+        }));
+    }
+
+    /// Runs these in the prober, and tells of each that is answered; those whose command is still to
+    /// be asked are put into `passed`.
     ///
     /// # Errors
     /// Why the prober is no more; `away` keeps those that have no answer.
     fn run_away(
         &mut self,
         away: &mut Vec<usize>,
+        passed: &mut Vec<Transcribed>,
         sink: &Sender<Transcribed>,
     ) -> Result<(), String> {
         if away.is_empty() {
@@ -149,6 +165,8 @@ impl Scribe {
             })
             .collect();
         let patience = self.options.patience;
+        let is_command = |plan: &Arc<CheckPlan>| matches!(plan.agent, Some(Agent::Command(_)));
+        let has_command: Vec<bool> = self.plans.iter().map(is_command).collect();
         let link = self.link()?;
         link.transcribe(&runs, Instant::now());
         let mut transcripts = HashMap::new();
@@ -173,7 +191,12 @@ impl Scribe {
                             let plan = number(checked.check);
                             away.retain(|&waiting| waiting != plan);
                             let (outcome, duration) = (checked.outcome, checked.duration);
-                            let _ = sink.send(Transcribed { plan, outcome, duration, transcript });
+                            let done = Transcribed { plan, outcome, duration, transcript };
+                            let asks = has_command.get(plan).copied().unwrap_or_default();
+                            match asks {
+                                true => passed.push(done),
+                                false => drop(sink.send(done)),
+                            }
                         }
                     }
                     Heard::Line(level, text) => {

@@ -15,7 +15,7 @@ use super::report;
 use super::schedule::{Rhythm, Schedule};
 use super::setup::{Configuration, Faults};
 use super::telling::Cause;
-use crate::check::{CertificateEnd, CheckOutcome, Failure};
+use crate::check::{CertificateEnd, CheckOutcome, Failure, agent};
 use crate::dataplane::{Paths, Stage, Table, TableError, listing};
 use crate::director::{
     Action, Change, CheckId, Checked, Director, Event, Health, Overrides, ServiceState,
@@ -24,7 +24,9 @@ use crate::director::{
 use crate::event::What;
 use crate::hook::{HookEvent, HookJob, HookReport, HookResult, Hooks, Memory, Order};
 use crate::metrics::{self, Counters, MetricsReport};
-use crate::model::{CheckMethod, CheckPlan, Model, ServiceAddress, Status, Step, VirtualService};
+use crate::model::{
+    Agent, CheckMethod, CheckPlan, Model, ServiceAddress, Status, Step, VirtualService,
+};
 use crate::prober::Run;
 use crate::status::unix;
 use log::Level;
@@ -685,7 +687,12 @@ impl Owner {
 
 /// How long a run of a check may take until its answer is there.
 fn longest(plan: &CheckPlan, step: Step) -> Duration {
-    let timeout = plan.timeout(step);
+    let timeout = match plan.agent {
+        Some(Agent::Command(_)) => {
+            plan.timeout(step).saturating_add(agent::PATIENCE).saturating_add(EXTERNAL_GRACE)
+        }
+        _ => plan.timeout(step),
+    };
     match plan.method {
         CheckMethod::External(_) | CheckMethod::ExternalPerl(_) => {
             timeout.saturating_add(EXTERNAL_GRACE)

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -12,6 +13,7 @@ use super::{SEEN, Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_server_s_agent_has_its_weight,
+    a_command_of_the_director_has_the_weight_of_a_server_that_is_up,
     the_exit_status_of_an_external_check_is_a_weight,
     the_weight_of_a_server_that_returns_rises,
 ];
@@ -62,10 +64,7 @@ fn a_server_s_agent_has_its_weight() {
 fn the_exit_status_of_an_external_check_is_a_weight() {
     let world = World::director("status");
     let directory = tempfile::tempdir().unwrap();
-    let (script, status) = (directory.path().join("check"), directory.path().join("status"));
-    std::fs::write(&script, format!("#!/bin/sh\nexit $(cat {})\n", status.display())).unwrap();
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&script, executable).unwrap();
+    let (script, status) = script(directory.path());
     let text = format!(
         "{CONFIG}    checktype=external\n    externalweight=yes\n    checkcommand={}\n",
         script.display()
@@ -77,6 +76,36 @@ fn the_exit_status_of_an_external_check_is_a_weight() {
         director.expect(&[&listed(weight)], SEEN);
     }
     std::fs::write(&status, "1").unwrap();
+    director.expect(&["tcp 10.9.0.1:80 wlc ->"], SEEN);
+}
+
+/// A program that ends with the status in a file; and this file.
+fn script(directory: &Path) -> (PathBuf, PathBuf) {
+    let (script, status) = (directory.join("check"), directory.join("status"));
+    std::fs::write(&script, format!("#!/bin/sh\nexit $(cat {})\n", status.display())).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).unwrap();
+    (script, status)
+}
+
+fn a_command_of_the_director_has_the_weight_of_a_server_that_is_up() {
+    let world = World::director("command");
+    let directory = tempfile::tempdir().unwrap();
+    let (script, status) = script(directory.path());
+    let server = Server::start(&world, "director", "127.0.0.11:80");
+    let command = script.display();
+    let text = format!("{CONFIG}    checktype=connect\n    agentcommand={command}\n");
+    std::fs::write(&status, "0").unwrap();
+    let director = Director::start(&world, &text);
+    for (exit, weight) in [("0", 100), ("52", 50), ("2", 0), ("255", 253), ("0", 100)] {
+        std::fs::write(&status, exit).unwrap();
+        director.expect(&[&listed(weight)], SEEN);
+    }
+    std::fs::write(&status, "1").unwrap();
+    director.expect(&["tcp 10.9.0.1:80 wlc ->"], SEEN);
+    std::fs::write(&status, "7").unwrap();
+    director.expect(&[&listed(5)], SEEN);
+    drop(server);
     director.expect(&["tcp 10.9.0.1:80 wlc ->"], SEEN);
 }
 

@@ -3,7 +3,7 @@
 use super::Symptom;
 use crate::anycast::foresee;
 use crate::doctor::facts::{Facts, Program};
-use crate::model::{CheckMethod, FallbackCommand, Model, ServiceAddress, VirtualService};
+use crate::model::{Agent, CheckMethod, FallbackCommand, Model, ServiceAddress, VirtualService};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -36,6 +36,9 @@ pub(in crate::doctor) fn commands(model: &Model) -> BTreeSet<Named> {
         for server in &service.real_servers {
             if let CheckMethod::External(script) = &server.check.method {
                 name(&script.command, "checkcommand");
+            }
+            if let Some(Agent::Command(script)) = &server.check.agent {
+                name(&script.command, "agentcommand");
             }
         }
     }
@@ -109,6 +112,7 @@ fn in_state(
         let (what, mend) = words(&named);
         let why = match named.directive {
             "callback" => "The callback is passed over in silence.",
+            "agentcommand" => "Nobody tells the servers' weights: the configured ones hold.",
             "checkcommand" => "The check cannot be run: its servers are never up.",
             _ => "The command fails whenever the service goes down or comes up.",
         };

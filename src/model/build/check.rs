@@ -5,9 +5,9 @@ use super::exchange::as_asked;
 use super::lookup::Lookup;
 use super::real_server::Parsed;
 use crate::config::{
-    AGENTPORT, CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH, CHECKPORT,
-    CHECKPROXY, CHECKTIMEOUT, CHECKTLS, CHECKTYPE, EXTERNALWEIGHT, Found, NEGOTIATETIMEOUT, Row,
-    SERVICE, Section, Value,
+    AGENTCOMMAND, AGENTPORT, CHECKCOMMAND, CHECKCOMMANDUSER, CHECKCOUNT, CHECKFROM, CHECKPATH,
+    CHECKPORT, CHECKPROXY, CHECKTIMEOUT, CHECKTLS, CHECKTYPE, EXTERNALWEIGHT, Found,
+    NEGOTIATETIMEOUT, Row, SERVICE, Section, Value,
 };
 use crate::model::{
     Agent, CheckMethod, CheckPlan, CheckSource, Exchange, ForwardingMethod, MARKS, Pattern,
@@ -49,7 +49,7 @@ pub(super) struct SectionChecks {
     check_timeout: Duration,
     negotiate_timeout: Duration,
     method: Method,
-    agent: Option<Agent>,
+    agent: Option<SectionAgent>,
 }
 
 impl SectionChecks {
@@ -71,6 +71,13 @@ impl SectionChecks {
 struct Program {
     command: String,
     user: Option<Arc<User>>,
+}
+
+/// [`Agent`] before it is known for which real server.
+enum SectionAgent {
+    Port(u16),
+    Command(Program),
+    ExitStatus,
 }
 
 /// [`CheckMethod`] before it is known for which real server.
@@ -116,31 +123,50 @@ impl Builder<'_, '_> {
         section: &Section<'_>,
         lookup: Lookup<'_, '_>,
         method: &Method,
-    ) -> Option<Agent> {
+    ) -> Option<SectionAgent> {
         let external = matches!(method, Method::External(_));
         if lookup.yes(&EXTERNALWEIGHT) == Some(true) {
             if external {
-                return Some(Agent::ExitStatus);
+                return Some(SectionAgent::ExitStatus);
             }
             let hint = "it is for checktype=external";
             let what = "this checktype";
             self.makes_no_sense(section, lookup, (&EXTERNALWEIGHT, "yes"), what, hint);
         }
-        let port = u16::try_from(lookup.number(&AGENTPORT)?).ok()?;
+        let command = lookup.text(&AGENTCOMMAND);
+        let port = lookup.number(&AGENTPORT).and_then(|port| u16::try_from(port).ok());
         let nothing = "the agent is asked after a check, and there is none";
-        let (what, hint) = match method {
-            Method::Fixed(CheckMethod::On | CheckMethod::Off) => ("checktype=on and off", nothing),
+        let is_checked = match method {
+            Method::Fixed(CheckMethod::On | CheckMethod::Off) => Err("checktype=on and off"),
             Method::Negotiate { exchange, .. } if exchange.service == Service::None => {
-                ("service=none", nothing)
+                Err("service=none")
+            }
+            _ => Ok(()),
+        };
+        let port_text = port.map(|port| port.to_string());
+        let no_sense = match (command, port, is_checked) {
+            (None, None, _) => return None,
+            (Some(command), _, Err(what)) => (&AGENTCOMMAND, command, what, nothing),
+            (Some(command), Some(_), Ok(())) => {
+                (&AGENTCOMMAND, command, "a section with agentport", "a server has one agent")
+            }
+            (Some(command), None, Ok(())) => {
+                let found = Found::After(section.end);
+                let user = self.command_user(lookup, &CHECKCOMMANDUSER, found);
+                return Some(SectionAgent::Command(Program { command: command.to_owned(), user }));
             }
             // They run in the director itself, which speaks to no server.
-            Method::External(_) | Method::ExternalPerl(_) => {
-                ("external checks", "use externalweight")
+            (None, Some(_), Ok(())) if external || matches!(method, Method::ExternalPerl(_)) => {
+                let port = port_text.as_deref().unwrap_or_default();
+                (&AGENTPORT, port, "external checks", "use externalweight or agentcommand")
             }
-            Method::Fixed(_) | Method::Negotiate { .. } => return Some(Agent::Port(port)),
+            (None, Some(port), Ok(())) => return Some(SectionAgent::Port(port)),
+            (None, Some(_), Err(what)) => {
+                (&AGENTPORT, port_text.as_deref().unwrap_or_default(), what, nothing)
+            }
         };
-        let port = port.to_string();
-        self.makes_no_sense(section, lookup, (&AGENTPORT, &port), what, hint);
+        let (row, written, what, hint) = no_sense;
+        self.makes_no_sense(section, lookup, (row, written), what, hint);
         None
     }
 
@@ -243,12 +269,13 @@ impl Builder<'_, '_> {
         };
         let found = Found::After(section.end);
         if !matches!(word, "external" | "external-perl")
+            && lookup.own(&AGENTCOMMAND).is_none()
             && let Some(directive) = lookup.own(&CHECKCOMMANDUSER)
         {
             let text = format!("{} makes no sense for checktype={word}", CHECKCOMMANDUSER.name);
             self.diagnostics
                 .error(found, &directive.place, text)
-                .hint("it is for external and external-perl");
+                .hint("it is for external, external-perl and agentcommand");
         }
         if word != "negotiate" {
             for row in [&CHECKTLS, &CHECKPROXY] {
@@ -350,7 +377,7 @@ impl Builder<'_, '_> {
             check_timeout: checks.check_timeout,
             negotiate_timeout: checks.negotiate_timeout,
             method: server.method(address),
-            agent: checks.agent,
+            agent: server.agent(address),
         };
         intern(&mut self.interned.plans, plan)
     }
@@ -380,6 +407,14 @@ pub(super) struct RealServerChecks<'s> {
 }
 
 impl RealServerChecks<'_> {
+    fn agent(&self, address: SocketAddr) -> Option<Agent> {
+        Some(match self.checks.agent.as_ref()? {
+            SectionAgent::Port(port) => Agent::Port(*port),
+            SectionAgent::Command(program) => Agent::Command(self.script(program, address)),
+            SectionAgent::ExitStatus => Agent::ExitStatus,
+        })
+    }
+
     fn method(&self, address: SocketAddr) -> CheckMethod {
         match &self.checks.method {
             Method::Fixed(method) => method.clone(),

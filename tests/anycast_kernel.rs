@@ -30,6 +30,7 @@ const TESTS: &[(&str, fn())] = &[
     ("many_runs_at_once_do_not_lose_a_word", many_runs_at_once_do_not_lose_a_word),
     ("status_shows_what_somebody_else_changed", status_shows_what_somebody_else_changed),
     ("a_hostile_state_is_tolerated", a_hostile_state_is_tolerated),
+    ("the_guard_lowers_what_no_living_director_stands_for", the_guard_lowers),
     ("without_the_right_to_it_says_so", without_the_right_to_it_says_so),
     ("the_shell_hook_of_the_example_does_the_same", the_shell_hook_of_the_example_does_the_same),
 ];
@@ -401,6 +402,104 @@ fn a_hostile_state_is_tolerated() {
         succeed(&format!("stop {V4} udp"));
         assert_eq!(addresses(), "198.51.100.1/32");
     }
+}
+
+/// A process inside, ended when dropped.
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    fn end(mut self, signal: &str) {
+        self.signal(signal);
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait_for_addresses(expected: &str, what: &str) -> Duration {
+    let begun = Instant::now();
+    while addresses() != expected {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {}", status());
+        sleep(Duration::from_millis(20));
+    }
+    begun.elapsed()
+}
+
+fn the_guard_lowers() {
+    const UP: &str = "198.51.100.1/32";
+    let lease = Duration::from_secs(2);
+    let config = "/run/guard-test.cf";
+    fs::write(
+        config,
+        format!(
+            "checkinterval=1\nsupervised=yes\nvirtual=198.51.100.1:53\n\
+             \treal=127.0.0.2:8053 masq\n\tchecktype=connect\n\
+             \tfallbackcommand=\"{} --state-dir {STATE} --interface any0 --subnet 198.51.100.0/24\"\n",
+            env!("CARGO_BIN_EXE_ldirectord-anycast"),
+        ),
+    )
+    .unwrap();
+    let in_namespace = |words: &[&str]| {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", "t"]).args(words);
+        command
+    };
+    let _server = Running::start(in_namespace(&[
+        "perl",
+        "-MIO::Socket::INET",
+        "-e",
+        "my $s = IO::Socket::INET->new(Listen => 9, LocalAddr => '127.0.0.2:8053', ReuseAddr => 1) \
+         or die; while (my $c = $s->accept) { close $c }",
+    ]));
+    let director =
+        || Running::start(in_namespace(&[env!("CARGO_BIN_EXE_ldirectord"), config, "start"]));
+    let guard = || Running::start(program("guard --lease 2"));
+
+    let first = director();
+    wait_for_addresses(UP, "the director");
+    let guarding = guard();
+    sleep(2 * lease);
+    assert_eq!(addresses(), UP, "the director stands for it");
+
+    first.end("-9");
+    let lowered = wait_for_addresses("", "a director that was killed");
+    println!("    lowered {lowered:?} after the kill, lease {lease:?}");
+    assert!(lowered > lease / 2, "a short silence is none: {lowered:?}");
+    assert!(status().contains("the guard: no living director stands for it"), "{}", status());
+    succeed("status");
+
+    // The guard remembers what is to be raised: the director has said all it has to say.
+    guarding.end("-9");
+    let second = director();
+    sleep(lease);
+    assert_eq!(addresses(), "");
+    let guarding = guard();
+    wait_for_addresses(UP, "a director that is back");
+
+    second.signal("-STOP");
+    wait_for_addresses("", "a director that hangs");
+    second.signal("-CONT");
+    wait_for_addresses(UP, "a director that goes on");
+
+    second.end("-TERM");
+    wait_for_addresses("", "a director that was stopped");
+    drop(guarding);
+    let _ = fs::remove_dir_all("/run/ldirectord-rs");
 }
 
 fn without_the_right_to_it_says_so() {

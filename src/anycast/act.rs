@@ -117,6 +117,21 @@ fn raise(address: IpAddr, site: &Site, kernel: &mut Kernel) -> Result<(), Failur
     Err(Failure::Unverified { address, interface: name.clone(), found })
 }
 
+/// Raises an address that the guard had lowered.
+pub(super) fn raise_again(address: IpAddr, site: &Site) -> Result<(), Failure> {
+    raise(address, site, &mut Kernel::open()?)
+}
+
+/// Lowers an address; the lock is free while it settles.
+pub(super) fn lower_unlocked(
+    address: IpAddr,
+    site: &Site,
+    store: &Store,
+    locked: Locked<'_>,
+) -> Result<(), Failure> {
+    apply(address, Verdict::Down, site, store, locked)
+}
+
 fn lower(address: IpAddr, site: &Site, kernel: &mut Kernel) -> Result<(), Failure> {
     let name = &site.interface;
     // An interface that is gone took its addresses with it.

@@ -31,7 +31,10 @@ pub(crate) fn foresee(words: &[&str], service: ServiceAddress) -> Result<Foresee
             act::check(called.address, &site).map_err(refused)?;
             Ok(Foreseen { address: called.address, interface: site.interface, state })
         }
-        Invocation::Forget { .. } | Invocation::Status { .. } | Invocation::Print(_) => {
+        Invocation::Forget { .. }
+        | Invocation::Guard { .. }
+        | Invocation::Status { .. }
+        | Invocation::Print(_) => {
             Err("it has a command of its own before the director's".to_owned())
         }
     }

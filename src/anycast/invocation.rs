@@ -17,6 +17,9 @@ use super::subnet::Subnet;
 /// More than this would outlast the director's patience with a fallback command (60 s).
 const LONGEST_SETTLE: f64 = 50.0;
 
+/// A director that has been silent for so long will not come back by itself.
+const LONGEST_LEASE: f64 = 3600.0;
+
 /// What a run is asked to do.
 #[derive(Debug)]
 pub(super) enum Invocation {
@@ -24,6 +27,8 @@ pub(super) enum Invocation {
     Report { called: Called, verdict: Verdict, site: Site, state: PathBuf },
     /// `forget`: a service is gone, or, without one, all that ip_vs does not list.
     Forget { called: Option<Called>, site: Site, state: PathBuf },
+    /// `guard`: lowers what no living director stands for.
+    Guard { lease: Duration, site: Site, state: PathBuf },
     /// `status`
     Status { state: PathBuf },
     /// `--help`, `--version`: text for standard output.
@@ -71,6 +76,10 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
         }
         ("stop", Some(called)) => {
             Invocation::Report { called, verdict: Verdict::Up, site: site(&matches)?, state }
+        }
+        ("guard", _) => {
+            let lease = words.get_one("lease").copied().unwrap_or_default();
+            Invocation::Guard { lease, site: site(&matches)?, state }
         }
         ("forget", called) => Invocation::Forget { called, site: site(&matches)?, state },
         _ => Invocation::Status { state },
@@ -155,6 +164,16 @@ pub(super) fn command() -> Command {
             Command::new("forget")
                 .about("The service is gone; without one: all services that ip_vs does not list")
                 .args([service().requires("protocol"), protocol()]),
+            Command::new("guard")
+                .about("Runs on: lowers addresses that no living director stands for")
+                .arg(
+                    Arg::new("lease")
+                        .long("lease")
+                        .value_name("SECONDS")
+                        .default_value("10")
+                        .value_parser(lease)
+                        .help("How long a director may be silent (1 to 3600)"),
+                ),
             Command::new("status").about("Show addresses, their services, and why"),
         ])
 }
@@ -175,6 +194,14 @@ fn site(matches: &ArgMatches) -> Result<Site, Failure> {
         policy: matches.get_one("policy").copied().unwrap_or(Policy::All),
         settle: matches.get_one("settle").copied().unwrap_or_default(),
     })
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (1.0..=LONGEST_LEASE).contains(seconds))
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| format!("expected seconds from 1 to {LONGEST_LEASE}"))
 }
 
 fn settle(text: &str) -> Result<Duration, String> {
@@ -248,6 +275,8 @@ mod tests {
             ("--policy some status", "expected all or any"),
             ("--settle 60 status", "from 0 to 50"),
             ("--settle NaN status", "from 0 to 50"),
+            ("--subnet 198.51.100.0/24 guard --lease 0.5", "from 1 to 3600"),
+            ("guard --lease 10", "--subnet is missing"),
             ("--sub 198.51.100.0/24 status", "--sub"),
             ("restart", "restart"),
         ] {

@@ -110,6 +110,11 @@ impl Ledger {
         self.entries.get(&address).into_iter().flatten()
     }
 
+    /// The services on an address, if there are any.
+    pub(super) fn of(&self, address: IpAddr) -> Option<&BTreeMap<ServiceAddress, Entry>> {
+        self.entries.get(&address)
+    }
+
     /// All services, by address.
     pub(super) fn addresses(
         &self,

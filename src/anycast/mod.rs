@@ -7,7 +7,8 @@
 //!
 //! It is run as `fallbackcommand`: `start` (the fallback is needed: no real server is left) lowers
 //! the address of the service, `stop` raises it. An external FRR, Quagga or BIRD announces what is
-//! up. Nothing runs between the calls; all there is to know is in the state directory and in the
+//! up. Nothing runs between the calls but, where it is wanted, the [`guard`], which lowers addresses
+//! that no living director stands for; all there is to know is in the state directory and in the
 //! kernel.
 //!
 //! **Services that are gone.** Several services may share an address, and one that left the
@@ -19,6 +20,7 @@ mod act;
 mod called;
 mod failure;
 mod foresee;
+mod guard;
 mod invocation;
 mod kernel;
 mod ledger;
@@ -38,6 +40,8 @@ use failure::Failure;
 use invocation::Invocation;
 use kernel::Kernel;
 use store::Store;
+
+use crate::daemon::Paths;
 
 pub(crate) use foresee::foresee;
 
@@ -65,6 +69,9 @@ fn perform(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Invocation::Forget { called: None, site, state } => {
             act::forget_all_gone(&site, &Store::new(state))
         }
+        Invocation::Guard { lease, site, state } => {
+            guard::run(&site, lease, &Store::new(state), &Paths::default())
+        }
         Invocation::Status { state } => show_status(&Store::new(state)),
         Invocation::Print(text) => {
             print(&text);
@@ -84,7 +91,7 @@ fn show_status(store: &Store) -> Result<(), Failure> {
     }
     // Without ip_vs, or without the right to list it, nothing is said about it.
     let listed = listed::services().unwrap_or_default();
-    let report = status::render(&ledger, &present, &listed, local_time);
+    let report = status::render(&ledger, &present, &listed, &store.lapsed()?, local_time);
     print(&report.text);
     match report.differing[..] {
         [] => Ok(()),

@@ -1,6 +1,6 @@
 //! What `status` prints: addresses, what they are, and why. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::ledger::{Entry, Ledger};
@@ -15,11 +15,12 @@ pub(super) struct Report {
 }
 
 /// Renders the report. `present` tells the interfaces that have an address, `listed` is what ip_vs
-/// lists (nothing where it cannot be listed), `time` renders seconds since 1970.
+/// lists (nothing where it cannot be listed), `lapsed` what the guard has lowered, `time` renders seconds since 1970.
 pub(super) fn render(
     ledger: &Ledger,
     present: &BTreeMap<IpAddr, Vec<String>>,
     listed: &[ServiceAddress],
+    lapsed: &BTreeSet<IpAddr>,
     time: impl Fn(i64) -> String,
 ) -> Report {
     let mut report = Report { text: String::new(), differing: Vec::new() };
@@ -28,11 +29,16 @@ pub(super) fn render(
         let Some(newest) = services.values().max_by_key(|entry| entry.since) else { continue };
         let wanted = newest.policy.decide(services.values().map(|entry| entry.verdict));
         let interfaces = present.get(&address).map_or(&[][..], Vec::as_slice);
-        let place = place(wanted, &newest.interface, interfaces);
+        let lapsed = wanted == Verdict::Up && lapsed.contains(&address);
+        let place =
+            place(if lapsed { Verdict::Down } else { wanted }, &newest.interface, interfaces);
         if place.differs {
             report.differing.push(address);
         }
-        let reason = reason(newest.policy, wanted, services);
+        let reason = match lapsed {
+            true => "the guard: no living director stands for it".to_owned(),
+            false => reason(newest.policy, wanted, services),
+        };
         report.text += &format!("{address}  {} ({reason})\n", place.text);
         for (service, entry) in services {
             let word = service.protocol_word();
@@ -102,7 +108,24 @@ mod tests {
         for (address, name) in present {
             interfaces.entry(address.parse().unwrap()).or_default().push((*name).to_owned());
         }
-        render(&Ledger::parse(state), &interfaces, listed, |seconds| format!("second {seconds}"))
+        let time = |seconds| format!("second {seconds}");
+        render(&Ledger::parse(state), &interfaces, listed, &BTreeSet::new(), time)
+    }
+
+    #[test]
+    fn what_the_guard_has_lowered_is_down_as_it_should_be() {
+        let address: IpAddr = "198.51.100.1".parse().unwrap();
+        let ledger = Ledger::parse("198.51.100.1 tcp 198.51.100.1:53 up 5 lo any\n");
+        let lapsed = BTreeSet::from([address]);
+        let of = |present: &[&str]| {
+            let interfaces = present.iter().map(ToString::to_string).collect();
+            let present = BTreeMap::from([(address, interfaces)]);
+            render(&ledger, &present, &[], &lapsed, |_| String::new())
+        };
+        let down = of(&[]);
+        assert!(down.text.starts_with("198.51.100.1  down (the guard: no living"), "{}", down.text);
+        assert!(down.differing.is_empty());
+        assert_eq!(of(&["lo"]).differing, [address]);
     }
 
     const DNS: &str = "198.51.100.1 tcp 198.51.100.1:53 up 5 lo all\n\

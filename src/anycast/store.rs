@@ -1,5 +1,6 @@
 //! The state directory: one lock, one file, replaced as a whole.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -70,19 +71,43 @@ impl Store {
 
     /// Reads the state as the latest run left it; none is an empty one.
     pub(super) fn read(&self) -> Result<Ledger, Failure> {
-        let path = self.directory.join("state");
+        Ok(Ledger::parse(&self.read_file("state")?))
+    }
+
+    /// The text of a file in the directory; empty if there is none.
+    fn read_file(&self, name: &str) -> Result<String, Failure> {
+        let path = self.directory.join(name);
         // O_NONBLOCK: opening a named pipe must not wait for somebody to write to it.
         let flags = O_NOFOLLOW | O_NONBLOCK;
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
             Err(error) => return Err(failed("read", &path, &error)),
         };
         let mut bytes = Vec::new();
         file.take(LARGEST)
             .read_to_end(&mut bytes)
             .map_err(|error| failed("read", &path, &error))?;
-        Ok(Ledger::parse(&String::from_utf8_lossy(&bytes)))
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The addresses that the guard has lowered and not raised again.
+    pub(super) fn lapsed(&self) -> Result<BTreeSet<IpAddr>, Failure> {
+        let text = self.read_file("lapsed")?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// Forgets those of them that nobody knows any more.
+    pub(super) fn retain_lapsed(&self, ledger: &Ledger) -> Result<(), Failure> {
+        let gone = |address: &IpAddr| ledger.of(*address).is_none();
+        if self.lapsed()?.iter().any(gone) {
+            let locked = self.lock()?;
+            let ledger = locked.read()?;
+            let mut lapsed = self.lapsed()?;
+            lapsed.retain(|address| ledger.of(*address).is_some());
+            locked.write_lapsed(&lapsed)?;
+        }
+        Ok(())
     }
 
     /// A directory that others may write is not used: what stands in it could be anybody's.
@@ -116,8 +141,24 @@ impl Locked<'_> {
 
     /// Replaces the state: a reader sees the old or the new one, and a crash leaves one of them.
     pub(super) fn write(&self, ledger: &Ledger) -> Result<(), Failure> {
-        let path = self.store.directory.join("state");
-        let new = self.store.directory.join("state.new");
+        self.replace("state", &ledger.to_text())
+    }
+
+    /// Notes that the guard has lowered an address, or that it is not the guard's any more.
+    pub(super) fn note_lapsed(&self, address: IpAddr, lapsed: bool) -> Result<(), Failure> {
+        let mut all = self.store.lapsed()?;
+        let changed = if lapsed { all.insert(address) } else { all.remove(&address) };
+        if changed { self.write_lapsed(&all) } else { Ok(()) }
+    }
+
+    fn write_lapsed(&self, lapsed: &BTreeSet<IpAddr>) -> Result<(), Failure> {
+        let text: String = lapsed.iter().map(|address| format!("{address}\n")).collect();
+        self.replace("lapsed", &text)
+    }
+
+    fn replace(&self, name: &str, text: &str) -> Result<(), Failure> {
+        let path = self.store.directory.join(name);
+        let new = self.store.directory.join(format!("{name}.new"));
         let replace = || {
             match fs::remove_file(&new) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -129,7 +170,7 @@ impl Locked<'_> {
                 .mode(0o644)
                 .custom_flags(O_NOFOLLOW)
                 .open(&new)?;
-            file.write_all(ledger.to_text().as_bytes())?;
+            file.write_all(text.as_bytes())?;
             fs::rename(&new, &path)
         };
         replace().map_err(|error| failed("write", &path, &error))

@@ -86,6 +86,20 @@ impl Paths {
         self.runtime.join(format!("{instance}.counters"))
     }
 
+    /// The control sockets of all instances that have some.
+    pub fn control_sockets(&self) -> Vec<Sockets> {
+        /// Nobody runs more instances on one machine.
+        const INSTANCES: usize = 1000;
+        let entries = std::fs::read_dir(&self.runtime).into_iter().flatten().flatten();
+        let instance = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let name = name.strip_suffix(".sock")?;
+            (!name.ends_with(".read")).then(|| name.to_owned())
+        };
+        let instances: Vec<String> = entries.filter_map(instance).take(INSTANCES).collect();
+        instances.iter().map(|instance| self.sockets(instance)).collect()
+    }
+
     /// The control sockets of an instance.
     pub fn sockets(&self, instance: &str) -> Sockets {
         let socket = |kind: &str| self.runtime.join(format!("{instance}{kind}.sock"));

@@ -23,6 +23,8 @@ pub enum Request {
     Metrics,
     /// `listing`: the table in the form of `ipvsadm -Ln`.
     Listing,
+    /// `serving`: the services that the daemon stands for, one a line.
+    Serving,
     /// `handover`: whether the daemon ends and leaves the table to the next one, as it is then about to.
     HandOver,
     /// `events [after=NUMBER] [since=MILLISECONDS]`: what has happened, one JSON object a line.
@@ -78,6 +80,7 @@ impl Request {
             "status" => Self::Status,
             "metrics" => Self::Metrics,
             "listing" => Self::Listing,
+            "serving" => Self::Serving,
             "handover" => Self::HandOver,
             "plan" => Self::Plan,
             "confirm" => Self::Confirm,
@@ -124,6 +127,7 @@ impl Request {
             Self::Status => "status".to_owned(),
             Self::Metrics => "metrics".to_owned(),
             Self::Listing => "listing".to_owned(),
+            Self::Serving => "serving".to_owned(),
             Self::HandOver => "handover".to_owned(),
             Self::Events { after, since_ms } => format!("events after={after} since={since_ms}"),
             Self::Plan => "plan".to_owned(),
@@ -141,9 +145,12 @@ impl Request {
     /// Whether it changes anything: who may only read may not ask so.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Status | Self::Metrics | Self::Listing | Self::Events { .. } | Self::Plan => {
-                false
-            }
+            Self::Status
+            | Self::Metrics
+            | Self::Listing
+            | Self::Serving
+            | Self::Events { .. }
+            | Self::Plan => false,
             Self::HandOver | Self::Reload { .. } | Self::Confirm | Self::Operate(_) => true,
             #[cfg(debug_assertions)]
             Self::Fail => true,
@@ -264,6 +271,7 @@ mod tests {
             Request::Status,
             Request::Metrics,
             Request::Listing,
+            Request::Serving,
             Request::HandOver,
             Request::Plan,
             Request::Confirm,

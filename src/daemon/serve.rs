@@ -254,6 +254,11 @@ fn answer(controller: &Controller, request: Request, who: Peer) -> Result<Vec<u8
             serde_json::to_vec(&report).map_err(json)
         }
         Request::Listing => controller.listing(ANSWER).map(String::into_bytes).ok_or_else(busy),
+        Request::Serving => {
+            let services = controller.serving(ANSWER)?;
+            let lines: String = services.iter().map(|service| service.id() + "\n").collect();
+            Ok(lines.into_bytes())
+        }
         Request::HandOver => controller.hand_over(HAND_OVER).map(|()| Vec::new()),
         Request::Events { after, since_ms } => Ok(controller.events(after, since_ms).into_bytes()),
         Request::Plan => serde_json::to_vec(&controller.plan(HAND_OVER)?).map_err(json),

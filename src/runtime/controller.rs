@@ -6,6 +6,7 @@ use super::operator::Command;
 use super::runtime::Message;
 use crate::event::{EventLog, What};
 use crate::metrics::MetricsReport;
+use crate::model::ServiceAddress;
 use crate::status::{PlanReport, StatusReport};
 use crate::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +69,17 @@ impl Controller {
         match self.ask(Question::Listing, timeout)? {
             Answer::Listing(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// The services that the daemon stands for now.
+    ///
+    /// # Errors
+    /// When the table cannot be asked, or the daemon stops.
+    pub fn serving(&self, timeout: Duration) -> Result<Vec<ServiceAddress>, String> {
+        match self.ask(Question::Serving, timeout) {
+            Some(Answer::Serving(result)) => result,
+            Some(_) | None => Err("the daemon is busy".to_owned()),
         }
     }
 

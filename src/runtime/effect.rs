@@ -70,6 +70,8 @@ pub enum Answer {
     Metrics(Box<MetricsReport>),
     /// To [`Question::Listing`](super::Question::Listing).
     Listing(String),
+    /// To [`Question::Serving`](super::Question::Serving), or why the table cannot be asked.
+    Serving(Result<Vec<ServiceAddress>, String>),
     /// To [`Question::HandOver`](super::Question::HandOver): whether this process ends, or why not.
     HandOver(Result<(), String>),
     /// To [`Question::Operate`](super::Question::Operate): what it means, or why it is not done.
@@ -86,6 +88,7 @@ impl Answer {
         let why = why.to_owned();
         match question {
             Question::Status | Question::Metrics | Question::Listing => None,
+            Question::Serving => Some(Self::Serving(Err(why))),
             Question::HandOver => Some(Self::HandOver(Err(why))),
             Question::Operate(_) => Some(Self::Operate(Err(why))),
             Question::Plan => Some(Self::Plan(Err(why))),

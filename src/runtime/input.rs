@@ -66,6 +66,8 @@ pub enum Question {
     Metrics,
     /// The table in the form of `ipvsadm -Ln`.
     Listing,
+    /// The services that the daemon stands for: in force, listed by the table, and not refused by it.
+    Serving,
     /// Another process takes over: does this one end?
     HandOver,
     /// An operator drains, disables or enables real servers, or sets their weight.

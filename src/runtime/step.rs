@@ -16,7 +16,8 @@ use super::schedule::{Rhythm, Schedule};
 use super::setup::{Configuration, Faults};
 use super::telling::Cause;
 use crate::check::{CertificateEnd, CheckOutcome, Failure, agent};
-use crate::dataplane::{Paths, Stage, Table, TableError, listing};
+use crate::dataplane::{Paths, Stage, Table, TableError, listing, service_key};
+
 use crate::director::{
     Action, Change, CheckId, Checked, Director, Event, Health, Overrides, ServiceState,
     WantedService,
@@ -29,8 +30,9 @@ use crate::model::{
 };
 use crate::prober::Run;
 use crate::status::unix;
+use ipvs_rs::ServiceKey;
 use log::Level;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -297,6 +299,17 @@ impl Owner {
         }
     }
 
+    /// The services of [`Question::Serving`].
+    fn stands_for(&mut self) -> Result<Vec<ServiceAddress>, String> {
+        let listed = self.table.backend().services().map_err(|error| error.to_string())?;
+        let listed: HashSet<ServiceKey> = listed.into_iter().map(|service| service.key).collect();
+        let all = self.director.services().iter().map(ServiceState::address);
+        let stands = |address: &ServiceAddress| {
+            listed.contains(&service_key(*address)) && self.table.failure(*address).is_none()
+        };
+        Ok(all.filter(stands).collect())
+    }
+
     pub(super) fn asked(
         &mut self,
         question: Question,
@@ -311,6 +324,7 @@ impl Owner {
                 let text = listing(self.table.backend());
                 Answer::Listing(text.unwrap_or_else(|error| error.to_string()))
             }
+            Question::Serving => Answer::Serving(self.stands_for()),
             Question::HandOver => return self.hand_over_asked(asker, now),
             Question::Plan => return self.plan_asked(asker, now),
             Question::Reload(confirm) => return self.reload_asked(asker, confirm, now),

@@ -40,6 +40,7 @@ pub(crate) enum What {
     Confirm,
     Status,
     Listing,
+    Serving,
     /// A file in `maintenancedir` comes.
     Touch(usize),
     /// … goes.
@@ -260,6 +261,7 @@ fn what(mood: &Mood, r: &mut Random) -> What {
             _ => What::Stop,
         },
         9 if r.pick(&[0, 0, 0, 1]) == 0 => What::Status,
+        9 if r.pick(&[0, 1]) == 0 => What::Serving,
         9 => What::Listing,
         _ => match r.below(3) {
             0 => What::Starve(u32::try_from(r.below(12_000)).expect("seconds")),

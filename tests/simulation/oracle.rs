@@ -403,7 +403,10 @@ impl Oracle {
         ensure!(accepted, "a good file is not accepted");
         // A question for the status or for the table lists the services once, before the reload does.
         let asked = it.batch[..index].iter().filter(|delivery| {
-            matches!(delivery, Delivery::Question(Question::Status | Question::Listing, _))
+            matches!(
+                delivery,
+                Delivery::Question(Question::Status | Question::Listing | Question::Serving, _)
+            )
         });
         let listing = it.asked.listings.get(asked.count()).and_then(Option::as_ref);
         let ours = |listed: &&Listed| {
@@ -645,6 +648,14 @@ impl Oracle {
                         ensure!(fits, "a confirmation is answered otherwise: {done:?}");
                     }
                     (Question::Listing, Answer::Listing(_)) => {}
+                    (Question::Serving, Answer::Serving(Ok(services))) => {
+                        let listed = |service: &ServiceAddress| {
+                            let mut listings = it.asked.listings.iter().flatten();
+                            listings.any(|listed| listed.contains_key(&key_of(*service)))
+                        };
+                        ensure!(services.iter().all(listed), "it stands for what is not listed");
+                    }
+                    (Question::Serving, Answer::Serving(Err(_))) => {}
                     (Question::Operate(command), Answer::Operate(done)) => {
                         let fits = asked.must.is_none_or(|must| must == done.is_ok());
                         ensure!(fits, "an operator is answered otherwise: {done:?} to {command:?}");

@@ -685,6 +685,7 @@ impl World {
             What::Confirm => self.ask(Question::Confirm),
             What::Status => self.ask(Question::Status),
             What::Listing => self.ask(Question::Listing),
+            What::Serving => self.ask(Question::Serving),
             What::Touch(file) => {
                 self.files.insert(file);
             }

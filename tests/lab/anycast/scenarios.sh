@@ -168,6 +168,25 @@ scenario_killed_while_dying() {
     return $status
 }
 
+# Nobody starts the director again: the guard bounds how long the site is a black hole.
+scenario_guarded() {
+    [ "$DIRECTOR" = ours ] || return 0
+    one_left
+    guard_start lb1a
+    sleep 1
+    director_kill lb1a
+    begin
+    servers_kill rs11
+    observe 9
+    expect guarded 5000 2 1 "ldirectord-anycast guard --lease 3, from the death of director and server"
+    local status=$?
+    servers_start rs11 rs12
+    director lb1a start
+    net_wait 30 ready || status=1
+    kill "$GUARD"
+    return $status
+}
+
 scenario_reload() {
     begin
     director lb1a reload

@@ -246,6 +246,19 @@ director() {
     net_exec "$machine" "$program" "$RUN/etc/$machine.cf" "$2" >>"$RUN/$machine.out" 2>&1
 }
 
+# The guard of a load balancer, with a lease of 3 s. The machines share a file system: it sees the control
+# socket of this one's director only.
+guard_start() {
+    local machine=$1
+    # shellcheck disable=SC2016 # for the inner shell
+    net_exec "$machine" unshare --mount sh -c 'mkdir -p /run/anycast/control &&
+        mount --bind /run/ldirectord-rs /run/anycast/control && mount -t tmpfs tmpfs /run/ldirectord-rs &&
+        ln -s "/run/anycast/control/$1.cf.sock" /run/ldirectord-rs/ && exec "$2" --interface anycast0 \
+        --subnet 198.51.100.0/24,2001:db8:53::/64 --state-dir "/run/anycast/$1.state" guard --lease 3' \
+        - "$machine" "$HOOK" >>"$RUN/$machine.guard" 2>&1 &
+    GUARD=$!
+}
+
 director_kill() {
     kill -9 "$(cat "/run/ldirectord.$1.cf.pid")"
 }

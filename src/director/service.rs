@@ -282,6 +282,8 @@ impl ServiceState {
         state.since = now;
         state.rise = match (&from, &to, self.service.slow_start) {
             (Health::Down(_), Health::Up, Some(time)) => Some(Rise::new(now, time)),
+            // A check that has changed has only confirmed it.
+            (Health::Adopted, Health::Up, Some(_)) => state.rise,
             _ => None,
         };
         if !to.serves() {

@@ -883,6 +883,27 @@ fn a_changed_check_keeps_the_server_serving_until_its_own_verdict() {
 }
 
 #[test]
+fn a_weight_that_rises_goes_on_rising_when_a_changed_check_confirms_the_server() {
+    let slow = VirtualService { slow_start: Some(Duration::from_secs(4)), ..service([2]) };
+    let mut bench = Bench::of(slow.clone());
+    bench.up(2);
+    bench.down(2);
+    assert_eq!(bench.up(2), ["serve 10.0.0.2:80 w1"]);
+    let mut after = slow;
+    after.real_servers[0].check = plan(2, CheckMethod::Ping { attempts: 1 });
+    let model = Model { services: vec![after], ..Model::default() };
+    bench.director.reload(&model, &(), Overrides::default(), bench.now);
+    assert_eq!(bench.up(2), [""; 0]);
+    assert_eq!(bench.health(2), "up");
+    let mut last = Vec::new();
+    while let Some(next) = bench.director.next_deadline() {
+        bench.now = next;
+        last = words(&bench.director.handle(Event::Deadline, next));
+    }
+    assert_eq!(last, ["serve 10.0.0.2:80 w5"]);
+}
+
+#[test]
 fn fallbackcommandonstop_says_start_once_at_a_clean_stop() {
     let asking = VirtualService {
         fallback_command: Some(command()),

@@ -383,7 +383,11 @@ impl World {
         {
             let mut contents = self.table.lock();
             contents.asked = Asked::default();
-            contents.keep_listings = batch.iter().any(|it| matches!(it, Delivery::Loaded { .. }));
+            let looks_at = |it: &Delivery| {
+                let serving = matches!(it, Delivery::Question(Question::Serving, _));
+                serving || matches!(it, Delivery::Loaded { .. })
+            };
+            contents.keep_listings = batch.iter().any(looks_at);
         }
         let inputs = inputs(&batch);
         let now = self.moment();

@@ -2,9 +2,9 @@
 
 use crate::random::Random;
 use ldirectord::model::{
-    AlertPolicy, CheckMethod, CheckPlan, Exchange, Fallback, FallbackCommand, FallbackMinimum,
-    ForwardingMethod, Model, Netmask, Persistence, Protocol, RealServer, Script, Service,
-    ServiceAddress, Settings, Thresholds, Transport, VirtualService,
+    Agent, AlertPolicy, CheckMethod, CheckPlan, Exchange, Fallback, FallbackCommand,
+    FallbackMinimum, ForwardingMethod, Model, Netmask, Persistence, Protocol, RealServer, Script,
+    Service, ServiceAddress, Settings, Thresholds, Transport, VirtualService,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -91,7 +91,12 @@ fn method(r: &mut Random) -> CheckMethod {
 
 fn plan(address: SocketAddr, method: CheckMethod, r: &mut Random) -> Arc<CheckPlan> {
     let check_timeout = Duration::from_secs(r.pick(&[2, 2, 2, 2, 5]));
+    let agent = match method {
+        CheckMethod::On | CheckMethod::Off => None,
+        _ => r.chance(25).then_some(Agent::Port(8042)),
+    };
     Arc::new(CheckPlan {
+        agent,
         check_timeout,
         negotiate_timeout: Duration::from_secs(3),
         ..CheckPlan::new(address, method)

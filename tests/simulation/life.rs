@@ -5,7 +5,7 @@ use crate::expect::{Verdict, argument, listed_address};
 use crate::orders::Orders;
 use crate::table::Listed;
 use crate::world::{Micros, SECOND, key_of, micros};
-use ldirectord::check::{CheckOutcome, Failure};
+use ldirectord::check::{AgentAnswer, CheckOutcome, Failure};
 use ldirectord::director::{CheckId, Checked};
 use ldirectord::model::{
     CheckMethod, CheckPlan, HookArgument, Model, ServiceAddress, Step, VirtualService,
@@ -51,6 +51,8 @@ pub(crate) struct Watched {
     pub(crate) verdicts: Vec<Verdict>,
     /// The weights that operators have set.
     pub(crate) weights: Vec<Option<u32>>,
+    /// The weights that the servers' agents have asked for.
+    pub(crate) agents: Vec<Option<u32>>,
     pub(crate) lane: Lane,
 }
 
@@ -217,6 +219,7 @@ impl Life {
             let mut old_service = position.map(|position| before.swap_remove(position));
             let mut plans = Vec::new();
             let mut verdicts = Vec::new();
+            let mut agents = Vec::new();
             let mut taken = BTreeSet::new();
             // Who has both address and check in common with an old one is that one.
             let mut matches: Vec<Option<usize>> = vec![None; service.real_servers.len()];
@@ -262,6 +265,12 @@ impl Life {
                     }
                 });
                 verdicts.push(verdict);
+                // What was said with another check says nothing with this one.
+                agents.push(matches[index].and_then(|position| {
+                    let old_service = old_service.as_ref()?;
+                    let same = *old[old_service.plans[position]] == *real.check;
+                    old_service.agents[position].filter(|_| same)
+                }));
             }
             let mut lane = match &mut old_service {
                 Some(old) => std::mem::take(&mut old.lane),
@@ -284,7 +293,7 @@ impl Life {
             }
             let weights = vec![None; verdicts.len()];
             let service = service.clone();
-            self.services.push(Watched { service, plans, verdicts, weights, lane });
+            self.services.push(Watched { service, plans, verdicts, weights, agents, lane });
         }
         for old in before {
             let service = &old.service;
@@ -518,17 +527,26 @@ impl Life {
         plan.bound = (flight.begun + plan.interval).max(now);
         plan.streak = 0;
         plan.told = false;
-        let up = match &checked.outcome {
-            CheckOutcome::Up(_) => true,
+        let (up, said) = match &checked.outcome {
+            CheckOutcome::Up(note) => (true, note.agent),
             CheckOutcome::Down(Failure::Local(_)) => return true,
-            CheckOutcome::Down(_) => false,
+            CheckOutcome::Down(_) => (false, AgentAnswer::NotAsked),
+        };
+        let asked = match said {
+            AgentAnswer::NotAsked => None,
+            AgentAnswer::Nothing | AgentAnswer::Percent(100) => Some(None),
+            AgentAnswer::Percent(0) => Some(Some(0)),
+            AgentAnswer::Weight(weight) => Some(Some(u32::from(weight))),
+            AgentAnswer::Percent(_) => panic!("a percentage that is smoothed"),
         };
         (plan.failures, plan.successes) =
             if up { (0, plan.successes + 1) } else { (plan.failures + 1, 0) };
         let (failures, successes) = (plan.failures, plan.successes);
         for service in &mut self.services {
-            for (plan, verdict) in service.plans.iter().zip(&mut service.verdicts) {
+            let states = service.verdicts.iter_mut().zip(&mut service.agents);
+            for (plan, (verdict, agent)) in service.plans.iter().zip(states) {
                 if *plan == index {
+                    *agent = asked.unwrap_or(*agent);
                     *verdict = if up {
                         verdict.passed(&service.service, successes)
                     } else {

@@ -75,6 +75,9 @@ pub(crate) struct Oracle {
     tampered: BTreeSet<ServiceKey>,
     /// Services that must be as wanted by then.
     owed: BTreeMap<ServiceKey, Micros>,
+    /// Services with a weight that rises, of which the table has refused something since the last
+    /// reload: any weight on the way is right, so that it is not seen what is owed.
+    refused_rises: BTreeSet<ServiceKey>,
     /// The last reload could not list the table: what it left to the next round, the next reload may do.
     blind_reload: bool,
     /// Goes up when something changes that may be a reason to say the same once more.
@@ -91,6 +94,9 @@ pub(crate) struct Oracle {
     expected_at_rest: bool,
 }
 
+/// Verdicts, and the weights that operators and agents have said.
+type Judged = (Vec<Verdict>, [Vec<Option<u32>>; 2]);
+
 impl Oracle {
     pub(crate) fn new(strangers: BTreeSet<ServiceKey>) -> Self {
         Self {
@@ -101,6 +107,7 @@ impl Oracle {
             contents: Listed::new(),
             tampered: BTreeSet::new(),
             owed: BTreeMap::new(),
+            refused_rises: BTreeSet::new(),
             blind_reload: false,
             epoch: 0,
             said: BTreeMap::new(),
@@ -279,9 +286,12 @@ impl Oracle {
         Ok(())
     }
 
-    fn verdicts(&self) -> Vec<(Vec<Verdict>, Vec<Option<u32>>)> {
+    /// Of each service.
+    fn verdicts(&self) -> Vec<Judged> {
         let life = self.life.as_ref().expect("it lives");
-        let of = |service: &Watched| (service.verdicts.clone(), service.weights.clone());
+        let of = |service: &Watched| {
+            (service.verdicts.clone(), [service.weights.clone(), service.agents.clone()])
+        };
         life.services.iter().map(of).collect()
     }
 
@@ -470,16 +480,18 @@ impl Oracle {
     }
 
     /// A reload of the same configuration, alone in its step.
-    fn no_change_no_operation(&self, it: &Moment<'_>, clean: bool) -> Result<(), Violation> {
+    fn no_change_no_operation(&mut self, it: &Moment<'_>, clean: bool) -> Result<(), Violation> {
         let life = self.life.as_ref().expect("it lives");
         let [Delivery::Loaded { read: Read::Accepted { .. }, .. }] = it.batch else {
             return Ok(());
         };
         let same = life.is_same;
         if same && clean && !it.asked.listing_refused && life.ending.is_none() {
-            let done = &it.asked.operations;
+            let mut done = it.asked.operations.clone();
+            done.retain(|(operation, _, _)| !self.refused_rises.contains(&service_of(operation)));
             ensure!(done.is_empty(), "a reload that changes nothing does something: {done:?}");
         }
+        self.refused_rises.clear();
         Ok(())
     }
 
@@ -538,6 +550,13 @@ impl Oracle {
             ensure!(!self.strangers.contains(&key), "a foreign service is touched: {operation:?}");
             if !succeeded {
                 self.owed.insert(key, until);
+                let rises = life
+                    .services
+                    .iter()
+                    .any(|it| key_of(it.service.address) == key && it.service.slow_start.is_some());
+                if rises {
+                    self.refused_rises.insert(key);
+                }
                 if matches!(operation, Operation::SetDestination(..)) {
                     // Somebody may have removed it; `readdquiescent` says whether it comes back.
                     self.tampered.insert(key);

@@ -168,15 +168,15 @@ pub(crate) fn command(r: &mut Random) -> Command {
 }
 
 impl Watched {
-    /// The service and its verdicts with what operators have said: another weight, or drained.
+    /// The service and its verdicts with what operators have said, else agents: another weight, or drained.
     pub(crate) fn effective(&self) -> (VirtualService, Vec<Verdict>) {
         let mut service = self.service.clone();
         let mut verdicts = self.verdicts.clone();
-        for (index, weight) in self.weights.iter().enumerate() {
-            match weight {
+        for (index, (said, agent)) in self.weights.iter().zip(&self.agents).enumerate() {
+            match said.or(*agent) {
                 None => {}
                 Some(0) if verdicts[index].serves() => verdicts[index] = Verdict::Drained,
-                Some(weight) => service.real_servers[index].weight = *weight,
+                Some(weight) => service.real_servers[index].weight = weight,
             }
         }
         (service, verdicts)

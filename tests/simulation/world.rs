@@ -9,12 +9,12 @@ use crate::orders;
 use crate::random::{Random, of};
 use crate::table::{Asked, SharedTable};
 use ipvs_rs::{Destination, Forwarding, Service, ServiceKey};
-use ldirectord::check::{CheckOutcome, Failure};
+use ldirectord::check::{AgentAnswer, CheckOutcome, Failure, Note};
 use ldirectord::dataplane::{Operation, Table, service_key};
 use ldirectord::director::{CheckId, Checked};
 use ldirectord::hook::{HookEvent, HookRun, Line, Memory};
 use ldirectord::metrics::Counters;
-use ldirectord::model::{CheckMethod, CheckPlan, Model};
+use ldirectord::model::{CheckMethod, CheckPlan, Model, Step};
 use ldirectord::prober::Run;
 use ldirectord::process::Identity;
 use ldirectord::runtime::{
@@ -559,7 +559,12 @@ impl World {
             CheckMethod::On => Behaviour::Good,
             _ => self.behaviours[target],
         };
-        let up = (CheckOutcome::up(), MS + dice % (400 * MS));
+        let agent = match (&plan.agent, run.step) {
+            (Some(_), Step::Full) => agent_answer(dice / 11),
+            _ => AgentAnswer::NotAsked,
+        };
+        let up = CheckOutcome::Up(Note { agent, ..Note::default() });
+        let up = (up, MS + dice % (400 * MS));
         let bad = (CheckOutcome::Down(Failure::Refused), MS + dice % (50 * MS));
         let (outcome, after) = match behaviour {
             Behaviour::Good | Behaviour::Twice => up,
@@ -855,6 +860,18 @@ fn inputs(batch: &[Delivery]) -> Vec<Input> {
         inputs.push(input);
     }
     inputs
+}
+
+/// What an agent says of its server: mostly nothing, or what it said before.
+fn agent_answer(dice: u64) -> AgentAnswer {
+    match dice % 16 {
+        0..8 => AgentAnswer::Nothing,
+        8 => AgentAnswer::Percent(0),
+        9 => AgentAnswer::Percent(100),
+        10 => AgentAnswer::Weight(0),
+        11..14 => AgentAnswer::Weight(3),
+        _ => AgentAnswer::Weight(7),
+    }
 }
 
 /// What an address is called.

@@ -573,7 +573,7 @@ impl World {
             Behaviour::Flaky if (dice / 7).is_multiple_of(3) => bad,
             Behaviour::Flaky => up,
             Behaviour::Hangs => return,
-            Behaviour::Late => (CheckOutcome::up(), timeout + 2 * SECOND + dice % (4 * SECOND)),
+            Behaviour::Late => (up.0, timeout + 2 * SECOND + dice % (4 * SECOND)),
             Behaviour::Local => (CheckOutcome::Down(Failure::Local("no port".into())), MS),
             Behaviour::Lost => {
                 self.later(MS + dice % SECOND, Due::Deliver(Delivery::Lost(run)));
@@ -884,7 +884,11 @@ fn name(address: IpAddr) -> Option<String> {
 fn short(delivery: &Delivery) -> String {
     match delivery {
         Delivery::Outcome(checked) => {
-            let word = if checked.outcome.is_up() { "up" } else { "down" };
+            let word = match &checked.outcome {
+                CheckOutcome::Up(Note { agent: AgentAnswer::NotAsked, .. }) => "up".to_owned(),
+                CheckOutcome::Up(note) => format!("up {:?}", note.agent),
+                CheckOutcome::Down(_) => "down".to_owned(),
+            };
             format!("check {} run {} {word}", checked.check.0, checked.run)
         }
         Delivery::Loaded { load, read: Read::Accepted { version, .. } } => {

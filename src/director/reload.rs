@@ -125,6 +125,7 @@ impl Director {
                     let server = &mut state.servers[server];
                     let from = std::mem::replace(&mut server.health, to.clone());
                     server.since = now;
+                    (server.agent, server.rise) = (None, None);
                     if before.is_some() {
                         let (service, server) = (service.address, real.address);
                         let report = Report::Transition { service, server, from, to };

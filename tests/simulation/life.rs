@@ -489,7 +489,10 @@ impl Life {
         for service in &mut *services {
             let address = service.service.address;
             let states = service.verdicts.iter_mut().zip(&mut service.weights);
-            for (real, (verdict, weight)) in service.service.real_servers.iter().zip(states) {
+            let states = states.zip(&mut service.agents);
+            for (real, ((verdict, weight), agent)) in
+                service.service.real_servers.iter().zip(states)
+            {
                 let name = names.get(&real.address.ip()).and_then(Option::as_deref);
                 let (disabled, said) = orders.of(address, real.address);
                 *weight = said;
@@ -499,6 +502,9 @@ impl Life {
                     (Verdict::Maintained, false) => Verdict::Unknown,
                     (verdict, false) => verdict,
                 };
+                if *verdict == Verdict::Maintained {
+                    *agent = None;
+                }
             }
             service.judge(now);
         }
@@ -547,11 +553,15 @@ impl Life {
             for (plan, (verdict, agent)) in service.plans.iter().zip(states) {
                 if *plan == index {
                     *agent = asked.unwrap_or(*agent);
-                    *verdict = if up {
+                    let after = if up {
                         verdict.passed(&service.service, successes)
                     } else {
                         verdict.failed(&service.service, failures)
                     };
+                    if after == Verdict::Down && *verdict != Verdict::Down {
+                        *agent = None;
+                    }
+                    *verdict = after;
                 }
             }
             if service.plans.contains(&index) {

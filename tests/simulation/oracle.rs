@@ -491,7 +491,10 @@ impl Oracle {
             done.retain(|(operation, _, _)| !self.refused_rises.contains(&service_of(operation)));
             ensure!(done.is_empty(), "a reload that changes nothing does something: {done:?}");
         }
-        self.refused_rises.clear();
+        // A plan changes nothing.
+        if it.effects.iter().any(|effect| matches!(effect, Effect::Plans(_))) {
+            self.refused_rises.clear();
+        }
         Ok(())
     }
 

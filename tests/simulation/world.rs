@@ -97,6 +97,8 @@ pub(crate) struct World {
     baseline: u64,
     changing: Option<u64>,
     looks: u64,
+    /// Agents have nothing more to say.
+    at_rest: bool,
     look_chain: u64,
     told_listing: Option<Result<BTreeSet<String>, String>>,
     watched: Option<PathBuf>,
@@ -162,6 +164,7 @@ impl World {
             baseline: 0,
             changing: None,
             looks: 0,
+            at_rest: false,
             look_chain: 0,
             told_listing: None,
             watched: None,
@@ -560,6 +563,7 @@ impl World {
             _ => self.behaviours[target],
         };
         let agent = match (&plan.agent, run.step) {
+            (Some(_), Step::Full) if self.at_rest => AgentAnswer::Nothing,
             (Some(_), Step::Full) => agent_answer(dice / 11),
             _ => AgentAnswer::NotAsked,
         };
@@ -768,6 +772,7 @@ impl World {
     /// the world say.
     fn rest(&mut self) -> Result<(), Violation> {
         let seed = self.seed;
+        self.at_rest = true;
         self.behaviours = std::array::from_fn(|target| match self.behaviours[target] {
             Behaviour::Bad | Behaviour::BadOtherwise => self.behaviours[target],
             Behaviour::Hangs | Behaviour::Lost if of(seed, 90, target as u64).is_multiple_of(2) => {

@@ -7,10 +7,16 @@ use ldirectord::model::{LoadError, Loaded, MemoryResolver, describe};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
+fn examples_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
 fn examples() -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(examples_folder()).unwrap().map(|entry| entry.unwrap().path());
+    let sites = ["anycast-frr/load-balancer", "anycast-ecmp/director", "keepalived-vrrp"];
+    let sites = sites.map(|site| examples_folder().join(site).join("ldirectord.cf"));
     let mut found: Vec<_> = files
+        .chain(sites)
         .filter(|path| path.extension().is_some_and(|extension| extension == "cf"))
         .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
         .collect();

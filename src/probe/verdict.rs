@@ -1,6 +1,6 @@
 //! What a probe says about a server, as the daemon would.
 
-use crate::check::{CheckOutcome, Failure, transcript};
+use crate::check::{AgentAnswer, CheckOutcome, Failure, Note, transcript};
 use crate::model::{CheckMethod, CheckPlan};
 use crate::status::{ServerState, UnixTime};
 use std::time::Duration;
@@ -71,6 +71,33 @@ impl Verdict {
             CheckOutcome::Down(_) => ServerState::Down,
         };
         let words = transcript::without(&outcome.words(), &transcript::configured_secrets(plan));
+        let words = words + &agent_words(outcome);
         Self { state, words, checked, duration, failure_count }
+    }
+}
+
+/// What the server's agent says of its weight, after the words of the check.
+fn agent_words(outcome: &CheckOutcome) -> String {
+    match outcome {
+        CheckOutcome::Up(Note { agent: AgentAnswer::Percent(percent), .. }) => {
+            format!("; agent: {percent} % of the weight")
+        }
+        CheckOutcome::Up(Note { agent: AgentAnswer::Weight(weight), .. }) => {
+            format!("; agent: weight {weight}")
+        }
+        CheckOutcome::Up(_) | CheckOutcome::Down(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_s_word_follows_that_of_the_check() {
+        let said = |agent| agent_words(&CheckOutcome::Up(Note { agent, ..Note::default() }));
+        assert_eq!(said(AgentAnswer::Percent(40)), "; agent: 40 % of the weight");
+        assert_eq!(said(AgentAnswer::Weight(7)), "; agent: weight 7");
+        assert_eq!(said(AgentAnswer::Nothing), "");
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Watched {
     pub(crate) weights: Vec<Option<u32>>,
     /// The weights that the servers' agents have asked for.
     pub(crate) agents: Vec<Option<u32>>,
+    /// Until then a weight may rise (`slowstart`).
+    pub(crate) rises_until: Micros,
     pub(crate) lane: Lane,
 }
 
@@ -272,6 +274,7 @@ impl Life {
                     old_service.agents[position].filter(|_| same)
                 }));
             }
+            let rises_until = old_service.as_ref().map_or(0, |old| old.rises_until);
             let mut lane = match &mut old_service {
                 Some(old) => std::mem::take(&mut old.lane),
                 None => Lane {
@@ -293,7 +296,15 @@ impl Life {
             }
             let weights = vec![None; verdicts.len()];
             let service = service.clone();
-            self.services.push(Watched { service, plans, verdicts, weights, agents, lane });
+            self.services.push(Watched {
+                service,
+                plans,
+                verdicts,
+                weights,
+                agents,
+                rises_until,
+                lane,
+            });
         }
         for old in before {
             let service = &old.service;
@@ -558,8 +569,13 @@ impl Life {
                     } else {
                         verdict.failed(&service.service, failures)
                     };
-                    if after == Verdict::Down && *verdict != Verdict::Down {
-                        *agent = None;
+                    match (*verdict, after, service.service.slow_start) {
+                        (before, Verdict::Down, _) if before != Verdict::Down => *agent = None,
+                        (Verdict::Down, Verdict::Up, Some(time)) => {
+                            let until = now + micros(time) + SECOND;
+                            service.rises_until = service.rises_until.max(until);
+                        }
+                        _ => {}
                     }
                     *verdict = after;
                 }

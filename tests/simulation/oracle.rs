@@ -75,9 +75,6 @@ pub(crate) struct Oracle {
     tampered: BTreeSet<ServiceKey>,
     /// Services that must be as wanted by then.
     owed: BTreeMap<ServiceKey, Micros>,
-    /// Services with a weight that rises, of which the table has refused something since the last
-    /// reload: any weight on the way is right, so that it is not seen what is owed.
-    refused_rises: BTreeSet<ServiceKey>,
     /// The last reload could not list the table: what it left to the next round, the next reload may do.
     blind_reload: bool,
     /// Goes up when something changes that may be a reason to say the same once more.
@@ -107,7 +104,6 @@ impl Oracle {
             contents: Listed::new(),
             tampered: BTreeSet::new(),
             owed: BTreeMap::new(),
-            refused_rises: BTreeSet::new(),
             blind_reload: false,
             epoch: 0,
             said: BTreeMap::new(),
@@ -480,20 +476,21 @@ impl Oracle {
     }
 
     /// A reload of the same configuration, alone in its step.
-    fn no_change_no_operation(&mut self, it: &Moment<'_>, clean: bool) -> Result<(), Violation> {
+    fn no_change_no_operation(&self, it: &Moment<'_>, clean: bool) -> Result<(), Violation> {
         let life = self.life.as_ref().expect("it lives");
         let [Delivery::Loaded { read: Read::Accepted { .. }, .. }] = it.batch else {
             return Ok(());
         };
         let same = life.is_same;
         if same && clean && !it.asked.listing_refused && life.ending.is_none() {
+            let rises = |key| {
+                let mut services = life.services.iter();
+                services
+                    .any(|service| key_of(service.service.address) == key && service.rises(it.now))
+            };
             let mut done = it.asked.operations.clone();
-            done.retain(|(operation, _, _)| !self.refused_rises.contains(&service_of(operation)));
+            done.retain(|(operation, _, _)| !rises(service_of(operation)));
             ensure!(done.is_empty(), "a reload that changes nothing does something: {done:?}");
-        }
-        // A plan changes nothing.
-        if it.effects.iter().any(|effect| matches!(effect, Effect::Plans(_))) {
-            self.refused_rises.clear();
         }
         Ok(())
     }
@@ -553,13 +550,6 @@ impl Oracle {
             ensure!(!self.strangers.contains(&key), "a foreign service is touched: {operation:?}");
             if !succeeded {
                 self.owed.insert(key, until);
-                let rises = life
-                    .services
-                    .iter()
-                    .any(|it| key_of(it.service.address) == key && it.service.slow_start.is_some());
-                if rises {
-                    self.refused_rises.insert(key);
-                }
                 if matches!(operation, Operation::SetDestination(..)) {
                     // Somebody may have removed it; `readdquiescent` says whether it comes back.
                     self.tampered.insert(key);
@@ -915,7 +905,8 @@ impl Oracle {
                 continue;
             }
             let listed = self.contents.get(&key);
-            let (effective, verdicts) = service.effective();
+            let (mut effective, verdicts) = service.effective();
+            effective.slow_start = effective.slow_start.filter(|_| service.rises(now));
             match difference(&effective, &verdicts, listed) {
                 None => {
                     self.owed.remove(&key);

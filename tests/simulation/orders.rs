@@ -181,4 +181,10 @@ impl Watched {
         }
         (service, verdicts)
     }
+
+    /// Whether a weight may rise: any one on the way is right, and what is owed or was changed by
+    /// somebody else is not seen.
+    pub(crate) fn rises(&self, now: Micros) -> bool {
+        self.service.slow_start.is_some() && now <= self.rises_until
+    }
 }

@@ -908,6 +908,8 @@ impl Oracle {
             let (mut effective, verdicts) = service.effective();
             effective.slow_start = effective.slow_start.filter(|_| service.rises(now));
             match difference(&effective, &verdicts, listed) {
+                // While a weight rises, it is not seen whether it is the right one.
+                None if service.rises(now) => {}
                 None => {
                     self.owed.remove(&key);
                 }

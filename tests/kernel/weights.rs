@@ -71,12 +71,7 @@ fn the_exit_status_of_an_external_check_is_a_weight() {
     );
     std::fs::write(&status, "0").unwrap();
     let director = Director::start(&world, &text);
-    for (exit, weight) in [("0", 100), ("52", 50), ("2", 0), ("255", 253), ("0", 100)] {
-        std::fs::write(&status, exit).unwrap();
-        director.expect(&[&listed(weight)], SEEN);
-    }
-    std::fs::write(&status, "1").unwrap();
-    director.expect(&["tcp 10.9.0.1:80 wlc ->"], SEEN);
+    expect_weights(&director, &status);
 }
 
 /// A program that ends with the status in a file; and this file.
@@ -88,6 +83,16 @@ fn script(directory: &Path) -> (PathBuf, PathBuf) {
     (script, status)
 }
 
+/// The weights that follow from exit statuses.
+fn expect_weights(director: &Director, status: &Path) {
+    for (exit, weight) in [("0", 100), ("52", 50), ("2", 0), ("255", 253), ("0", 100)] {
+        std::fs::write(status, exit).unwrap();
+        director.expect(&[&listed(weight)], SEEN);
+    }
+    std::fs::write(status, "1").unwrap();
+    director.expect(&["tcp 10.9.0.1:80 wlc ->"], SEEN);
+}
+
 fn a_command_of_the_director_has_the_weight_of_a_server_that_is_up() {
     let world = World::director("command");
     let directory = tempfile::tempdir().unwrap();
@@ -97,12 +102,7 @@ fn a_command_of_the_director_has_the_weight_of_a_server_that_is_up() {
     let text = format!("{CONFIG}    checktype=connect\n    agentcommand={command}\n");
     std::fs::write(&status, "0").unwrap();
     let director = Director::start(&world, &text);
-    for (exit, weight) in [("0", 100), ("52", 50), ("2", 0), ("255", 253), ("0", 100)] {
-        std::fs::write(&status, exit).unwrap();
-        director.expect(&[&listed(weight)], SEEN);
-    }
-    std::fs::write(&status, "1").unwrap();
-    director.expect(&["tcp 10.9.0.1:80 wlc ->"], SEEN);
+    expect_weights(&director, &status);
     std::fs::write(&status, "7").unwrap();
     director.expect(&[&listed(5)], SEEN);
     drop(server);

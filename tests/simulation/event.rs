@@ -41,6 +41,8 @@ pub(crate) enum What {
     Status,
     Listing,
     Serving,
+    /// The name of a server has other addresses.
+    Rename(u64),
     /// A file in `maintenancedir` comes.
     Touch(usize),
     /// … goes.
@@ -226,7 +228,8 @@ fn what(mood: &Mood, r: &mut Random) -> What {
         2 => match r.below(12) {
             0 => What::Broken(r.chance(50)),
             1 => What::Undo,
-            2..5 => What::Reload,
+            2 => What::Rename(r.below(3) as u64),
+            3..5 => What::Reload,
             _ => What::Edit(r.next()),
         },
         3 => What::Reload,

@@ -234,11 +234,45 @@ pub(crate) fn first(size: Size, r: &mut Random) -> Model {
         auto_reload: r.chance(40),
         callback: r.chance(10).then(|| "/callback".into()),
         maintenance_dir: directory(r),
+        resolve_interval: resolve_interval(r),
         ..Settings::default()
     };
     let services = (0..count).map(|number| service(service_address(number), size, r)).collect();
     let mut model = Model { settings, services };
     number_lines(&mut model);
+    model
+}
+
+fn resolve_interval(r: &mut Random) -> Option<Duration> {
+    r.pick(&[None, None, Some(Duration::from_secs(5))])
+}
+
+/// Names that there are for the server that is followed, [`with_names`] of each.
+pub(crate) const NAMES: u64 = 3;
+
+/// A text as it is when the name of one server has these addresses: the one that is written, none of
+/// those that serve here, or another one.
+pub(crate) fn with_names(model: &Model, names: u64) -> Model {
+    let mut model = model.clone();
+    if model.settings.resolve_interval.is_none() {
+        return model;
+    }
+    let followed = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 3));
+    let other = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 2));
+    for service in &mut model.services {
+        let is_followed = |real: &RealServer| real.address.ip() == followed;
+        match names % NAMES {
+            0 => {}
+            1 => service.real_servers.retain(|real| !is_followed(real)),
+            _ => {
+                for real in service.real_servers.iter_mut().filter(|real| is_followed(real)) {
+                    real.address.set_ip(other);
+                    let check = CheckPlan::clone(&real.check);
+                    real.check = Arc::new(CheckPlan { address: other, ..check });
+                }
+            }
+        }
+    }
     model
 }
 
@@ -283,6 +317,7 @@ pub(crate) fn edit(model: &mut Model, size: Size, r: &mut Random) {
         }
         8 => model.services.clear(),
         9 => model.settings.maintenance_dir = directory(r),
+        10 if r.chance(50) => model.settings.resolve_interval = resolve_interval(r),
         10 => model.settings.auto_reload = !model.settings.auto_reload,
         11 => model.settings.check_interval = interval(r),
         12 => {

@@ -113,12 +113,15 @@ pub(crate) struct Asked {
 pub(crate) enum Purpose {
     Reload,
     Plan,
+    /// Names are looked up; the file is not read.
+    Names,
 }
 
 /// A reload that is taken back unless it is confirmed.
 #[derive(Debug)]
 pub(crate) struct Unconfirmed {
     pub(crate) before: Model,
+    pub(crate) names: u64,
     pub(crate) files: Option<(PathBuf, BTreeSet<String>)>,
     pub(crate) until: Micros,
 }
@@ -126,6 +129,8 @@ pub(crate) struct Unconfirmed {
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) model: Model,
+    /// The addresses of names in it.
+    pub(crate) followed: u64,
     pub(crate) services: Vec<Watched>,
     pub(crate) gone: BTreeMap<ServiceAddress, Lane>,
     pub(crate) plans: Vec<Plan>,
@@ -162,6 +167,7 @@ impl Life {
     ) -> Self {
         let mut life = Self {
             model: Model::default(),
+            followed: 0,
             services: Vec::new(),
             gone: BTreeMap::new(),
             plans: Vec::new(),
@@ -379,6 +385,7 @@ impl Life {
 
     /// The file shall be read for a reload, now or after the reading that is under way.
     pub(crate) fn want_reload(&mut self) {
+        self.abandon_look_up();
         if self.load.is_some() || self.starting.is_some() {
             self.load_wanted = true;
         } else {
@@ -386,8 +393,16 @@ impl Life {
         }
     }
 
+    /// A look-up of names gives way.
+    fn abandon_look_up(&mut self) {
+        if self.purpose == Some(Purpose::Names) {
+            self.load = None;
+        }
+    }
+
     /// The same for a plan.
     pub(crate) fn want_plan(&mut self) {
+        self.abandon_look_up();
         if self.load.is_none() && self.starting.is_none() {
             self.begin(Purpose::Plan);
         }
@@ -424,9 +439,11 @@ impl Life {
         now: Micros,
         table: Option<&Listed>,
     ) -> Vec<(ServiceAddress, bool)> {
-        let Some(Unconfirmed { before, files, .. }) = self.unconfirmed.take() else {
+        let Some(Unconfirmed { before, names, files, .. }) = self.unconfirmed.take() else {
             return Vec::new();
         };
+        self.abandon_look_up();
+        self.followed = names;
         let goes =
             |it: &&Watched| before.services.iter().all(|old| old.address != it.service.address);
         let gone = self.services.iter().filter(goes);

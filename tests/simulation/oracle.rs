@@ -144,13 +144,14 @@ impl Oracle {
     pub(crate) fn start(
         &mut self,
         now: Micros,
-        model: Model,
+        (model, names): (Model, u64),
         listing: Option<&Listing>,
         table: &Listed,
         wall: Micros,
     ) {
         let orders = self.kept.again(now, wall);
         let mut life = Life::new(now, model, listing, orders, table);
+        life.followed = names;
         self.strangers = table.keys().copied().collect();
         for service in &mut life.services {
             let address = service.service.address;
@@ -396,6 +397,13 @@ impl Oracle {
         if life.purpose == Some(Purpose::Plan) {
             return Ok(());
         }
+        let names = match read {
+            Read::Accepted { names, .. } => *names,
+            Read::Refused { .. } => life.followed,
+        };
+        if life.purpose == Some(Purpose::Names) && names == life.followed {
+            return Ok(());
+        }
         let accepted = it.effects.iter().any(|effect| matches!(effect, Effect::Settings(_)));
         let again = it.effects.iter().any(|effect| matches!(effect, Effect::Load(..)));
         let Read::Accepted { model, maintenance, .. } = read else {
@@ -436,13 +444,14 @@ impl Oracle {
             });
         if let Some(time) = confirm.min() {
             let until = now + micros(time);
-            let (before, files) = (life.model.clone(), life.known_files());
-            let first = life.unconfirmed.get_or_insert(Unconfirmed { before, files, until });
+            let (before, names, files) = (life.model.clone(), life.followed, life.known_files());
+            let first = life.unconfirmed.get_or_insert(Unconfirmed { before, names, files, until });
             first.until = until;
         }
         let hand_over = life.pending.values().any(|it| it.question == Question::HandOver);
         let before = life.has_names();
         life.install(now, (**model).clone(), maintenance.as_ref(), table);
+        life.followed = names;
         if before && !life.has_names() {
             life.doubts_end(now);
         }
@@ -635,9 +644,12 @@ impl Oracle {
             }
             Effect::Hook(run) => self.hook_begins(run, now)?,
             Effect::Log(level, line) => self.log(*level, line)?,
-            Effect::Load(number, _) => {
+            Effect::Load(number, names) => {
                 life.load = Some((*number, now + 300 * SECOND));
-                life.purpose = life.starting.take();
+                life.purpose = match names {
+                    Some(_) => Some(Purpose::Names),
+                    None => life.starting.take(),
+                };
                 ensure!(life.purpose.is_some(), "a file is read that nobody asked for");
             }
             Effect::LookUp(addresses) => life.asked_names.extend(addresses),

@@ -18,8 +18,8 @@ use ldirectord::model::{CheckMethod, CheckPlan, Model, Step};
 use ldirectord::prober::Run;
 use ldirectord::process::Identity;
 use ldirectord::runtime::{
-    Asker, Beginning, Configuration, Effect, End, Faults, Fingerprint, FollowedNames, Input,
-    Listing, Loaded, Name, Now, OverrideLine, Owner, Question, Refused,
+    Asker, Beginning, Configuration, Effect, End, Faults, Files, Fingerprint, FollowedNames, Input,
+    Listing, Loaded, LookUp, Name, Now, OverrideLine, Owner, Question, Refused,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -56,8 +56,16 @@ pub(crate) enum Delivery {
 /// What reading the file has found.
 #[derive(Debug, Clone)]
 pub(crate) enum Read {
-    Accepted { version: usize, model: Box<Model>, maintenance: Option<Listing> },
-    Refused { stamp: u64 },
+    Accepted {
+        version: usize,
+        /// The addresses that names had.
+        names: u64,
+        model: Box<Model>,
+        maintenance: Option<Listing>,
+    },
+    Refused {
+        stamp: u64,
+    },
 }
 
 /// What happens in the world, by itself or because the owner asked for it.
@@ -67,6 +75,8 @@ pub(crate) enum Due {
     /// The watch thread looks.
     Look(u64),
     ReadFile(u64),
+    /// The names of this version of the file.
+    LookUpNames(u64, usize),
     FinishLoad {
         load: u64,
         version: usize,
@@ -99,6 +109,8 @@ pub(crate) struct World {
     looks: u64,
     /// Agents have nothing more to say.
     at_rest: bool,
+    /// The addresses that names have.
+    names: u64,
     look_chain: u64,
     told_listing: Option<Result<BTreeSet<String>, String>>,
     watched: Option<PathBuf>,
@@ -165,6 +177,7 @@ impl World {
             changing: None,
             looks: 0,
             at_rest: false,
+            names: 0,
             look_chain: 0,
             told_listing: None,
             watched: None,
@@ -286,28 +299,17 @@ impl World {
             Due::Deliver(delivery) => self.inbox.push(delivery),
             Due::Look(chain) if chain == self.look_chain => self.look(),
             Due::Look(_) | Due::HookIsOver(_) => {}
-            Due::ReadFile(load) => {
-                let (version, broken) = (self.version, self.broken);
-                let after = match self.loads {
-                    Loads::Quick => 5 * MS + self.dice(20) % (50 * MS),
-                    Loads::Slow => SECOND + self.dice(20) % (24 * SECOND),
-                    Loads::Never => return Ok(()),
-                    Loads::Twice => {
-                        let after = SECOND + self.dice(21) % (3 * SECOND);
-                        self.later(after, Due::FinishLoad { load, version, broken });
-                        20 * MS
-                    }
-                };
-                self.later(after, Due::FinishLoad { load, version, broken });
-            }
+            Due::ReadFile(load) => self.read(load, self.version, self.broken),
+            Due::LookUpNames(load, version) => self.read(load, version, false),
             Due::FinishLoad { load, version, broken } => {
                 let read = if broken {
                     Read::Refused { stamp: version as u64 | 1 << 40 }
                 } else {
-                    let model = Box::new(self.versions[version].clone());
+                    let names = self.names;
+                    let model = Box::new(file::with_names(&self.versions[version], names));
                     let directory = model.settings.maintenance_dir.clone();
                     let maintenance = directory.map(|directory| self.list(&directory));
-                    Read::Accepted { version, model, maintenance }
+                    Read::Accepted { version, names, model, maintenance }
                 };
                 self.inbox.push(Delivery::Loaded { load, read });
             }
@@ -321,22 +323,33 @@ impl World {
         Ok(())
     }
 
+    /// A thread reads the file, or looks its names up.
+    fn read(&mut self, load: u64, version: usize, broken: bool) {
+        let after = match self.loads {
+            Loads::Quick => 5 * MS + self.dice(20) % (50 * MS),
+            Loads::Slow => SECOND + self.dice(20) % (24 * SECOND),
+            Loads::Never => return,
+            Loads::Twice => {
+                let after = SECOND + self.dice(21) % (3 * SECOND);
+                self.later(after, Due::FinishLoad { load, version, broken });
+                20 * MS
+            }
+        };
+        self.later(after, Due::FinishLoad { load, version, broken });
+    }
+
     fn start(&mut self) -> Result<(), Violation> {
         if self.broken {
             self.later(2 * SECOND, Due::Start);
             return Ok(());
         }
-        let model = self.versions[self.version].clone();
+        let model = file::with_names(&self.versions[self.version], self.names);
         let directory = model.settings.maintenance_dir.clone();
         let maintenance = directory.map(|directory| self.list(&directory));
         let beginning = Beginning {
             config: PathBuf::from("/a.cf"),
             instance: "a".to_owned(),
-            configuration: Configuration {
-                model: model.clone(),
-                files: fingerprint(self.stamp()).into(),
-                names: FollowedNames::default(),
-            },
+            configuration: configuration(model.clone(), self.stamp(), self.names),
             table: (Table::new(Box::new(self.table.clone())), "memory"),
             memory: Memory::from_lines(self.journal.values().cloned()),
             maintenance: maintenance.clone(),
@@ -370,7 +383,7 @@ impl World {
         let asked = std::mem::take(&mut self.table.lock().asked);
         let listed = self.table.lock().listed();
         let wall = self.wall_micros();
-        self.oracle.start(self.now, model, maintenance.as_ref(), &contents, wall);
+        self.oracle.start(self.now, (model, self.names), maintenance.as_ref(), &contents, wall);
         let moment = Moment { now: self.now, batch: &[], effects: &effects, asked: &asked, wall };
         self.oracle.stepped(&moment, listed)?;
         self.told_listing = None;
@@ -525,7 +538,12 @@ impl World {
                     let now = self.now;
                     self.later(after, Due::HookBegins(run, now));
                 }
-                Effect::Load(load, _) => self.later(MS, Due::ReadFile(load)),
+                Effect::Load(load, None) => self.later(MS, Due::ReadFile(load)),
+                Effect::Load(load, Some(LookUp(text))) => {
+                    let version = text().map_or(u64::MAX, |text| stamp_of(text.files.config));
+                    let version = usize::try_from(version).expect("no broken file is in force");
+                    self.later(MS, Due::LookUpNames(load, version));
+                }
                 Effect::Watch(directory, now) => {
                     self.baseline = stamp_of(now.config);
                     self.in_force = self.baseline;
@@ -698,6 +716,7 @@ impl World {
             What::Confirm => self.ask(Question::Confirm),
             What::Status => self.ask(Question::Status),
             What::Listing => self.ask(Question::Listing),
+            What::Rename(names) => self.names = names,
             What::Serving => self.ask(Question::Serving),
             What::Touch(file) => {
                 self.files.insert(file);
@@ -804,7 +823,7 @@ impl World {
         }
         self.askers += 1;
         self.inbox.push(Delivery::Question(Question::Status, self.askers));
-        let model = self.versions[self.version].clone();
+        let model = file::with_names(&self.versions[self.version], self.names);
         let files = match &model.settings.maintenance_dir {
             Some(directory) => self.list(directory).files.expect("it can be read"),
             None => BTreeSet::new(),
@@ -843,12 +862,8 @@ fn inputs(batch: &[Delivery]) -> Vec<Input> {
             Delivery::FileChanged => Input::FilesChanged(vec!["/a.cf".into()]),
             Delivery::Loaded { load, read } => {
                 let result = match read {
-                    Read::Accepted { version, model, maintenance } => Ok(Loaded {
-                        configuration: Configuration {
-                            model: *model,
-                            files: fingerprint(version as u64).into(),
-                            names: FollowedNames::default(),
-                        },
+                    Read::Accepted { version, names, model, maintenance } => Ok(Loaded {
+                        configuration: configuration(*model, version as u64, names),
                         maintenance,
                     }),
                     Read::Refused { stamp } => Err(Refused {
@@ -865,6 +880,26 @@ fn inputs(batch: &[Delivery]) -> Vec<Input> {
         inputs.push(input);
     }
     inputs
+}
+
+/// A configuration as it was read from this file. Its text in force is told from others by the file.
+fn configuration(model: Model, stamp: u64, names: u64) -> Configuration {
+    let files = Files::from(fingerprint(stamp));
+    if model.settings.resolve_interval.is_none() {
+        return Configuration { model, files, names: FollowedNames::default() };
+    }
+    let text = files.clone();
+    let look_up = LookUp(Arc::new(move || {
+        let (model, names) = (Model::default(), FollowedNames::default());
+        Ok(Configuration { model, files: text.clone(), names })
+    }));
+    let addresses = BTreeSet::from([names.to_string()]);
+    let names = FollowedNames {
+        addresses: BTreeMap::from([("pool.example".to_owned(), addresses)]),
+        failures: BTreeMap::new(),
+        look_up: Some(look_up),
+    };
+    Configuration { model, files, names }
 }
 
 /// What an agent says of its server: mostly nothing, or what it said before.

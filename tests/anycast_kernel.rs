@@ -496,6 +496,11 @@ fn the_guard_lowers() {
     second.signal("-CONT");
     wait_for_addresses(UP, "a director that goes on");
 
+    inside("ipvsadm -D -u 198.51.100.1:53");
+    wait_for_addresses("", "a service that ip_vs lacks");
+    second.signal("-HUP");
+    wait_for_addresses(UP, "a service that is listed again");
+
     second.end("-TERM");
     wait_for_addresses("", "a director that was stopped");
     drop(guarding);

@@ -485,6 +485,12 @@ fn the_guard_lowers() {
 
     // The guard remembers what is to be raised: the director has said all it has to say.
     guarding.end("-9");
+    let guarding = guard();
+    for _ in 0..30 {
+        sleep(lease / 10);
+        assert_eq!(addresses(), "", "a guard that is started anew, and no director");
+    }
+    guarding.end("-9");
     let second = director();
     sleep(lease);
     assert_eq!(addresses(), "");

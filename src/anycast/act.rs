@@ -83,7 +83,8 @@ pub(super) fn check(address: IpAddr, site: &Site) -> Result<(), Failure> {
     Ok(())
 }
 
-fn apply(
+/// Raises or lowers an address; the lock is free while it settles.
+pub(super) fn apply(
     address: IpAddr,
     wanted: Verdict,
     site: &Site,
@@ -98,7 +99,7 @@ fn apply(
     }
 }
 
-fn raise(address: IpAddr, site: &Site, kernel: &mut Kernel) -> Result<(), Failure> {
+pub(super) fn raise(address: IpAddr, site: &Site, kernel: &mut Kernel) -> Result<(), Failure> {
     let name = &site.interface;
     let interface = kernel
         .interface(name)?
@@ -115,21 +116,6 @@ fn raise(address: IpAddr, site: &Site, kernel: &mut Kernel) -> Result<(), Failur
         None => "added, but not listed afterwards",
     };
     Err(Failure::Unverified { address, interface: name.clone(), found })
-}
-
-/// Raises an address that the guard had lowered.
-pub(super) fn raise_again(address: IpAddr, site: &Site) -> Result<(), Failure> {
-    raise(address, site, &mut Kernel::open()?)
-}
-
-/// Lowers an address; the lock is free while it settles.
-pub(super) fn lower_unlocked(
-    address: IpAddr,
-    site: &Site,
-    store: &Store,
-    locked: Locked<'_>,
-) -> Result<(), Failure> {
-    apply(address, Verdict::Down, site, store, locked)
 }
 
 fn lower(address: IpAddr, site: &Site, kernel: &mut Kernel) -> Result<(), Failure> {

@@ -7,17 +7,18 @@
 //! back has nothing new to say and will not call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::act::{check, lower_unlocked, raise_again};
+use super::act::{apply, check, raise};
 use super::failure::Failure;
 use super::invocation::Site;
 use super::kernel::Kernel;
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Ledger, newest};
 use super::policy::Verdict;
+use super::say;
 use super::store::Store;
 use crate::daemon::Paths;
 use crate::daemon::control::ask_within;
@@ -45,14 +46,21 @@ pub(super) fn run(
     loop {
         let serving = serving(paths, lease);
         let now = Instant::now();
-        match store.read() {
-            Ok(ledger) => {
-                leases.renew(&ledger, &serving, now);
-                for address in ledger.addresses().map(|(address, _)| address) {
-                    let result = look(address, &leases, now, site, store);
-                    tell(&mut told, Some(address), result);
+        match store.read().and_then(|ledger| Ok((ledger, store.lapsed()?))) {
+            Ok((ledger, lapsed)) => {
+                leases.renew(&ledger, &lapsed, &serving, now);
+                for (address, services) in ledger.addresses() {
+                    let before = lapsed.contains(&address);
+                    if leases.needs_a_look(services, before, now) {
+                        let result = act(address, before, &leases, now, site, store);
+                        tell(&mut told, Some(address), result);
+                    } else {
+                        tell(&mut told, Some(address), Ok(()));
+                    }
                 }
-                tell(&mut told, None, store.retain_lapsed(&ledger));
+                let gone = lapsed.iter().any(|address| ledger.of(*address).is_none());
+                let forgotten = if gone { store.forget_lapsed() } else { Ok(()) };
+                tell(&mut told, None, forgotten);
             }
             Err(failure) => tell(&mut told, None, Err(failure)),
         }
@@ -91,43 +99,58 @@ fn tell(
     }
 }
 
-fn say(line: &str) {
-    let line = line.replace(char::is_control, " ");
-    // Where nobody reads, the address still tells.
-    let _ = writeln!(io::stderr(), "ldirectord-anycast: {line}");
-}
-
 /// When a director stood for each service last.
 #[derive(Debug)]
 struct Leases {
     lease: Duration,
-    last: BTreeMap<ServiceAddress, Instant>,
+    /// `None`: not since the guard has lowered its address.
+    last: BTreeMap<ServiceAddress, Option<Instant>>,
 }
 
 impl Leases {
     /// Takes what directors stand for now. A service that is seen for the first time has a whole
-    /// lease.
-    fn renew(&mut self, ledger: &Ledger, serving: &BTreeSet<String>, now: Instant) {
-        let known: BTreeSet<ServiceAddress> =
-            ledger.addresses().flat_map(|(_, services)| services.keys().copied()).collect();
-        self.last.retain(|service, _| known.contains(service));
-        for service in known {
-            let last = self.last.entry(service).or_insert(now);
-            if serving.contains(&service.id()) {
-                *last = now;
+    /// lease, but where the guard has lowered the address: it may have been started anew.
+    fn renew(
+        &mut self,
+        ledger: &Ledger,
+        lapsed: &BTreeSet<IpAddr>,
+        serving: &BTreeSet<String>,
+        now: Instant,
+    ) {
+        let mut known = BTreeMap::new();
+        for (address, services) in ledger.addresses() {
+            for &service in services.keys() {
+                let first = (!lapsed.contains(&address)).then_some(now);
+                let before = self.last.get(&service).copied().unwrap_or(first);
+                let last = if serving.contains(&service.id()) { Some(now) } else { before };
+                known.insert(service, last);
             }
         }
+        self.last = known;
     }
 
     fn has_lapsed(&self, service: ServiceAddress, now: Instant) -> bool {
-        let last = self.last.get(&service);
-        last.is_some_and(|last| now.saturating_duration_since(*last) > self.lease)
+        let is_over = |last: Option<Instant>| {
+            last.is_none_or(|last| now.saturating_duration_since(last) > self.lease)
+        };
+        self.last.get(&service).copied().is_some_and(is_over)
+    }
+
+    /// Whether there may be something to do for an address that the guard has lowered before, or has
+    /// not.
+    fn needs_a_look(
+        &self,
+        services: &BTreeMap<ServiceAddress, Entry>,
+        before: bool,
+        now: Instant,
+    ) -> bool {
+        let differs = |wanted: Wanted| (wanted.said, wanted.living) == (Verdict::Up, Verdict::Down);
+        before || self.wanted(services, now).is_some_and(differs)
     }
 
     /// What an address should be by what was said, and by what living directors say; and why.
     fn wanted(&self, services: &BTreeMap<ServiceAddress, Entry>, now: Instant) -> Option<Wanted> {
-        // The newest verdict carries the options in force.
-        let newest = services.values().max_by_key(|entry| entry.since)?;
+        let newest = newest(services)?;
         let lapsed = services.keys().copied().find(|service| self.has_lapsed(*service, now));
         let verdicts =
             services.iter().map(|(service, entry)| match self.has_lapsed(*service, now) {
@@ -152,9 +175,10 @@ struct Wanted {
     interface: String,
 }
 
-/// Sees that an address is as it should be.
-fn look(
+/// Sees that an address is as it should be, while no director changes it.
+fn act(
     address: IpAddr,
+    before: bool,
     leases: &Leases,
     now: Instant,
     site: &Site,
@@ -164,18 +188,10 @@ fn look(
     if check(address, site).is_err() {
         return Ok(());
     }
-    let before = store.lapsed()?.contains(&address);
-    let wanted = |ledger: &Ledger| leases.wanted(ledger.of(address)?, now);
-    let Some(first) = wanted(&store.read()?) else { return Ok(()) };
-    let is_as_said = first.said == first.living || first.said == Verdict::Down;
-    if !before && is_as_said {
-        return Ok(());
-    }
-    // From here on a director may not change it at the same time.
     let locked = store.lock()?;
-    let Some(Wanted { said, living, lapsed, interface }) = wanted(&locked.read()?) else {
-        return Ok(());
-    };
+    let ledger = locked.read()?;
+    let wanted = ledger.of(address).and_then(|services| leases.wanted(services, now));
+    let Some(Wanted { said, living, lapsed, interface }) = wanted else { return Ok(()) };
     let site = Site { interface, ..site.clone() };
     match (said, living) {
         (Verdict::Up, Verdict::Down) => {
@@ -186,11 +202,11 @@ fn look(
             let service = lapsed.map(ServiceAddress::id).unwrap_or_default();
             let seconds = leases.lease.as_secs_f64();
             say(&format!("lowers {address}: no director has stood for {service} for {seconds} s"));
-            lower_unlocked(address, &site, store, locked)
+            apply(address, Verdict::Down, &site, store, locked)
         }
         (Verdict::Up, Verdict::Up) if before => {
             say(&format!("raises {address} again: a director stands for its services"));
-            raise_again(address, &site)?;
+            raise(address, &site, &mut Kernel::open()?)?;
             locked.note_lapsed(address, false)
         }
         // What a director has lowered itself is not the guard's any more.
@@ -216,9 +232,10 @@ mod tests {
     fn after(seconds: u64, ledger: &Ledger) -> (Verdict, Verdict, bool) {
         let begun = Instant::now();
         let mut leases = Leases { lease: LEASE, last: BTreeMap::new() };
-        leases.renew(ledger, &BTreeSet::new(), begun);
+        leases.renew(ledger, &BTreeSet::new(), &BTreeSet::new(), begun);
         let now = begun + Duration::from_secs(seconds);
-        leases.renew(ledger, &BTreeSet::from(["tcp:198.51.100.1:53".to_owned()]), now);
+        let tcp = BTreeSet::from(["tcp:198.51.100.1:53".to_owned()]);
+        leases.renew(ledger, &BTreeSet::new(), &tcp, now);
         let services = ledger.of("198.51.100.1".parse().unwrap()).unwrap();
         let wanted = leases.wanted(services, now).unwrap();
         assert_eq!(wanted.interface, "any0", "the latest call's");
@@ -240,14 +257,35 @@ mod tests {
     fn a_service_that_is_new_has_a_whole_lease() {
         let mut leases = Leases { lease: LEASE, last: BTreeMap::new() };
         let begun = Instant::now();
-        leases.renew(&Ledger::default(), &BTreeSet::new(), begun);
+        leases.renew(&Ledger::default(), &BTreeSet::new(), &BTreeSet::new(), begun);
         let late = begun + 10 * LEASE;
         let both = ledger("all", "up", "up");
-        leases.renew(&both, &BTreeSet::new(), late);
+        leases.renew(&both, &BTreeSet::new(), &BTreeSet::new(), late);
         let address = "198.51.100.1".parse().unwrap();
         let living =
             |leases: &Leases, at| leases.wanted(both.of(address).unwrap(), at).unwrap().living;
         assert_eq!(living(&leases, late + LEASE), Verdict::Up);
         assert_eq!(living(&leases, late + 2 * LEASE), Verdict::Down);
+    }
+
+    #[test]
+    fn a_guard_that_is_started_anew_raises_nothing_without_a_director() {
+        let address: IpAddr = "198.51.100.1".parse().unwrap();
+        let both = ledger("all", "up", "up");
+        let lapsed = BTreeSet::from([address]);
+        let mut leases = Leases { lease: LEASE, last: BTreeMap::new() };
+        let now = Instant::now();
+        let mut living = |serving: &[&str]| {
+            let serving = serving.iter().map(ToString::to_string).collect();
+            leases.renew(&both, &lapsed, &serving, now);
+            leases.wanted(both.of(address).unwrap(), now).unwrap().living
+        };
+        assert_eq!(living(&[]), Verdict::Down);
+        assert_eq!(living(&["tcp:198.51.100.1:53"]), Verdict::Down, "one of two");
+        assert_eq!(
+            living(&["udp:198.51.100.1:53"]),
+            Verdict::Up,
+            "the other is still in its lease"
+        );
     }
 }

@@ -197,19 +197,19 @@ fn site(matches: &ArgMatches) -> Result<Site, Failure> {
 }
 
 fn lease(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .filter(|seconds| (1.0..=LONGEST_LEASE).contains(seconds))
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("expected seconds from 1 to {LONGEST_LEASE}"))
+    seconds(text, 1.0, LONGEST_LEASE)
 }
 
 fn settle(text: &str) -> Result<Duration, String> {
+    seconds(text, 0.0, LONGEST_SETTLE)
+}
+
+fn seconds(text: &str, least: f64, most: f64) -> Result<Duration, String> {
     text.parse()
         .ok()
-        .filter(|seconds| (0.0..=LONGEST_SETTLE).contains(seconds))
+        .filter(|seconds| (least..=most).contains(seconds))
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("expected seconds from 0 to {LONGEST_SETTLE}"))
+        .ok_or_else(|| format!("expected seconds from {least} to {most}"))
 }
 
 /// What clap says in several lines, without the usage that follows.

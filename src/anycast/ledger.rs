@@ -30,6 +30,11 @@ pub(super) struct Entry {
     pub(super) policy: Policy,
 }
 
+/// The newest entry: it carries the options in force.
+pub(super) fn newest(services: &BTreeMap<ServiceAddress, Entry>) -> Option<&Entry> {
+    services.values().max_by_key(|entry| entry.since)
+}
+
 /// All services, by the address that stands for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ledger {

@@ -51,11 +51,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(failure) => failure,
     };
-    // The words of a caller may hold anything, and one line was promised.
-    let line = failure.to_string().replace(char::is_control, " ");
-    // Where nobody can be told, the exit status still tells.
-    let _ = writeln!(io::stderr(), "ldirectord-anycast: {line}");
+    say(&failure.to_string());
     ExitCode::from(failure.exit_status())
+}
+
+/// Says one line on standard error.
+fn say(text: &str) {
+    // The words of a caller may hold anything, and one line was promised.
+    let line = text.replace(char::is_control, " ");
+    // Where nobody can be told, exit status and addresses still tell.
+    let _ = writeln!(io::stderr(), "ldirectord-anycast: {line}");
 }
 
 fn perform(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {

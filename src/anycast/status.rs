@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Ledger, newest};
 use super::policy::{Policy, Verdict};
 use crate::model::ServiceAddress;
 
@@ -25,8 +25,7 @@ pub(super) fn render(
 ) -> Report {
     let mut report = Report { text: String::new(), differing: Vec::new() };
     for (address, services) in ledger.addresses() {
-        // The newest verdict carries the options in force.
-        let Some(newest) = services.values().max_by_key(|entry| entry.since) else { continue };
+        let Some(newest) = newest(services) else { continue };
         let wanted = newest.policy.decide(services.values().map(|entry| entry.verdict));
         let interfaces = present.get(&address).map_or(&[][..], Vec::as_slice);
         let lapsed = wanted == Verdict::Up && lapsed.contains(&address);

@@ -98,16 +98,12 @@ impl Store {
     }
 
     /// Forgets those of them that nobody knows any more.
-    pub(super) fn retain_lapsed(&self, ledger: &Ledger) -> Result<(), Failure> {
-        let gone = |address: &IpAddr| ledger.of(*address).is_none();
-        if self.lapsed()?.iter().any(gone) {
-            let locked = self.lock()?;
-            let ledger = locked.read()?;
-            let mut lapsed = self.lapsed()?;
-            lapsed.retain(|address| ledger.of(*address).is_some());
-            locked.write_lapsed(&lapsed)?;
-        }
-        Ok(())
+    pub(super) fn forget_lapsed(&self) -> Result<(), Failure> {
+        let locked = self.lock()?;
+        let ledger = locked.read()?;
+        let mut lapsed = self.lapsed()?;
+        lapsed.retain(|address| ledger.of(*address).is_some());
+        locked.write_lapsed(&lapsed)
     }
 
     /// A directory that others may write is not used: what stands in it could be anybody's.

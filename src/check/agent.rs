@@ -56,10 +56,7 @@ pub fn has_command(plan: &CheckPlan, step: Step, outcome: &CheckOutcome) -> bool
 }
 
 fn command_of<'p>(plan: &'p CheckPlan, step: Step, outcome: &CheckOutcome) -> Option<&'p Script> {
-    match (&plan.agent, step, outcome) {
-        (Some(Agent::Command(script)), Step::Full, CheckOutcome::Up(_)) => Some(script),
-        _ => None,
-    }
+    plan.agent_command().filter(|_| step == Step::Full && outcome.is_up())
 }
 
 /// The outcome with what the command says of the server, if there is one to be asked. A command that

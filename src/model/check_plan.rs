@@ -83,6 +83,14 @@ pub enum Step {
 }
 
 impl CheckPlan {
+    /// `agentcommand`.
+    pub fn agent_command(&self) -> Option<&Script> {
+        match &self.agent {
+            Some(Agent::Command(script)) => Some(script),
+            Some(Agent::Port(_) | Agent::ExitStatus) | None => None,
+        }
+    }
+
     /// Every directive at its default.
     pub fn new(target: SocketAddr, method: CheckMethod) -> Self {
         Self {

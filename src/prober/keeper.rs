@@ -13,7 +13,7 @@ use super::seam::{Order, PLANS, Rights, Run, Walls};
 use super::walls::RESOLVER;
 use super::{ProberOptions, ProberStatus, Report};
 use crate::director::{CheckId, Checked};
-use crate::model::{Agent, CheckPlan};
+use crate::model::CheckPlan;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::HashMap;
@@ -119,8 +119,7 @@ impl Prober {
         let state = &mut *state;
         let before = std::mem::replace(&mut state.plans, plans.collect());
         let rights = state.rights();
-        let is_command = |plan: &Arc<CheckPlan>| matches!(plan.agent, Some(Agent::Command(_)));
-        state.has_commands = state.plans.values().any(is_command);
+        state.has_commands = state.plans.values().any(|plan| plan.agent_command().is_some());
         state.installed = true;
         let files = state.plans.values().flat_map(|plan| files_of(plan));
         let certificates = state.certificates.set(files);

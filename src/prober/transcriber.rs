@@ -13,7 +13,7 @@ use super::seam::{Order, PLANS, Rights, Run};
 use crate::check::transcript::{self, Transcript};
 use crate::check::{self, CheckOutcome, Deadline, agent};
 use crate::director::CheckId;
-use crate::model::{Agent, CheckPlan, Step};
+use crate::model::{CheckPlan, Step};
 use crate::wait::ready;
 use nix::poll::PollFlags;
 use std::collections::HashMap;
@@ -165,8 +165,8 @@ impl Scribe {
             })
             .collect();
         let patience = self.options.patience;
-        let is_command = |plan: &Arc<CheckPlan>| matches!(plan.agent, Some(Agent::Command(_)));
-        let has_command: Vec<bool> = self.plans.iter().map(is_command).collect();
+        let has_command: Vec<bool> =
+            self.plans.iter().map(|plan| plan.agent_command().is_some()).collect();
         let link = self.link()?;
         link.transcribe(&runs, Instant::now());
         let mut transcripts = HashMap::new();

@@ -25,9 +25,7 @@ use crate::director::{
 use crate::event::What;
 use crate::hook::{HookEvent, HookJob, HookReport, HookResult, Hooks, Memory, Order};
 use crate::metrics::{self, Counters, MetricsReport};
-use crate::model::{
-    Agent, CheckMethod, CheckPlan, Model, ServiceAddress, Status, Step, VirtualService,
-};
+use crate::model::{CheckMethod, CheckPlan, Model, ServiceAddress, Status, Step, VirtualService};
 use crate::prober::Run;
 use crate::status::unix;
 use ipvs_rs::ServiceKey;
@@ -701,11 +699,11 @@ impl Owner {
 
 /// How long a run of a check may take until its answer is there.
 fn longest(plan: &CheckPlan, step: Step) -> Duration {
-    let timeout = match plan.agent {
-        Some(Agent::Command(_)) => {
+    let timeout = match plan.agent_command() {
+        Some(_) => {
             plan.timeout(step).saturating_add(agent::PATIENCE).saturating_add(EXTERNAL_GRACE)
         }
-        _ => plan.timeout(step),
+        None => plan.timeout(step),
     };
     match plan.method {
         CheckMethod::External(_) | CheckMethod::ExternalPerl(_) => {

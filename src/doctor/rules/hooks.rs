@@ -3,7 +3,7 @@
 use super::Symptom;
 use crate::anycast::foresee;
 use crate::doctor::facts::{Facts, Program};
-use crate::model::{Agent, CheckMethod, FallbackCommand, Model, ServiceAddress, VirtualService};
+use crate::model::{CheckMethod, FallbackCommand, Model, ServiceAddress, VirtualService};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub(in crate::doctor) fn commands(model: &Model) -> BTreeSet<Named> {
             if let CheckMethod::External(script) = &server.check.method {
                 name(&script.command, "checkcommand");
             }
-            if let Some(Agent::Command(script)) = &server.check.agent {
+            if let Some(script) = server.check.agent_command() {
                 name(&script.command, "agentcommand");
             }
         }

@@ -11,10 +11,10 @@ use super::datagram::{Heard, ask, nonce};
 use super::ours::is_want;
 use super::transcript::search;
 use super::{Deadline, Failure};
-use crate::dns::counts_are_possible;
+use crate::dns::{self, Fault};
 use crate::model::{Pattern, Transport};
 use simple_dns::rdata::{RData, TXT};
-use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE, header_buffer};
+use simple_dns::{PacketFlag, TYPE, header_buffer};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -195,8 +195,8 @@ fn answer(probe: &mut Probe<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
         return answer_over(probe.stream()?, query);
     }
     let udp = probe.udp()?;
-    let answer = ask(&udp, probe.deadline, &query.message, |bytes| {
-        if query.accepts(bytes) { Heard::Answer(bytes.to_vec()) } else { Heard::Stray }
+    let answer = ask(&udp, probe.deadline, query.query.message(), |bytes| {
+        if query.query.accepts(bytes) { Heard::Answer(bytes.to_vec()) } else { Heard::Stray }
     })?;
     match header_buffer::has_flags(&answer, PacketFlag::TRUNCATION) {
         Ok(true) => answer_over(probe.tcp()?, query),
@@ -206,8 +206,7 @@ fn answer(probe: &mut Probe<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
 
 /// RFC 1035 section 4.2.2: two bytes of length before each message.
 fn answer_over<S: Read + Write>(mut stream: S, query: &Query) -> Result<Vec<u8>, Failure> {
-    let length = u16::try_from(query.message.len()).unwrap_or(u16::MAX);
-    stream.write_all(&[&length.to_be_bytes(), query.message.as_slice()].concat())?;
+    stream.write_all(&query.query.framed())?;
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let length = usize::from(u16::from_be_bytes(length));
@@ -216,7 +215,7 @@ fn answer_over<S: Read + Write>(mut stream: S, query: &Query) -> Result<Vec<u8>,
     }
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer)?;
-    if query.accepts(&answer) {
+    if query.query.accepts(&answer) {
         Ok(answer)
     } else {
         Err(Failure::Protocol("not an answer to the question".into()))
@@ -226,10 +225,8 @@ fn answer_over<S: Read + Write>(mut stream: S, query: &Query) -> Result<Vec<u8>,
 /// A question with its number, and its bytes.
 #[derive(Debug)]
 pub struct Query {
-    id: u16,
-    name: String,
+    query: dns::Query,
     kind: Kind,
-    message: Vec<u8>,
 }
 
 impl Query {
@@ -242,21 +239,9 @@ impl Query {
     /// # Errors
     /// [`Failure::Config`] if the name cannot be one (a label over 63 bytes, for example).
     pub fn numbered(id: u16, name: &str, kind: Kind) -> Result<Self, Failure> {
-        let no_name = |_| Failure::Config(format!("request: {name} is not a domain name").into());
-        let mut packet = Packet::new_query(id);
-        packet.set_flags(PacketFlag::RECURSION_DESIRED);
-        let name = Name::new(name).map_err(no_name)?;
-        let text = name.to_string();
-        let class = CLASS::IN.into();
-        packet.questions.push(Question::new(name, QTYPE::TYPE(kind.code()), class, false));
-        let message = packet.build_bytes_vec().map_err(no_name)?;
-        Ok(Self { id, name: text, kind, message })
-    }
-
-    /// Whether these bytes claim to answer this query: its number, and a response.
-    fn accepts(&self, bytes: &[u8]) -> bool {
-        header_buffer::id(bytes) == Ok(self.id)
-            && header_buffer::has_flags(bytes, PacketFlag::RESPONSE) == Ok(true)
+        let query = dns::Query::numbered(id, name, kind.code())
+            .map_err(|_| Failure::Config(format!("request: {name} is not a domain name").into()))?;
+        Ok(Self { query, kind })
     }
 
     /// The texts of the answer's records of the type asked for, at least one.
@@ -264,23 +249,11 @@ impl Query {
     /// # Errors
     /// [`Failure::Empty`], [`Failure::Rejected`] with the response code, [`Failure::Protocol`].
     pub fn records(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
-        let malformed = || Failure::Protocol("not a DNS message".into());
-        if !counts_are_possible(bytes) {
-            return Err(malformed());
-        }
-        let packet = Packet::parse(bytes).map_err(|_| malformed())?;
-        let [question] = packet.questions.as_slice() else {
-            // A refusal may come without the question.
-            return Err(refusal(packet.rcode()).unwrap_or_else(malformed));
-        };
-        if !question.qname.to_string().eq_ignore_ascii_case(&self.name)
-            || question.qtype != QTYPE::TYPE(self.kind.code())
-        {
-            return Err(Failure::Protocol("not an answer to the question".into()));
-        }
-        if let Some(refusal) = refusal(packet.rcode()) {
-            return Err(refusal);
-        }
+        let packet = self.query.answer(bytes).map_err(|fault| match fault {
+            Fault::Malformed => Failure::Protocol("not a DNS message".into()),
+            Fault::AnotherQuestion => Failure::Protocol("not an answer to the question".into()),
+            Fault::Refused(code) => Failure::Rejected(dns::word_of(code)),
+        })?;
         let texts: Vec<_> = packet
             .answers
             .iter()
@@ -301,19 +274,6 @@ fn find(records: &[Vec<u8>], pattern: &Pattern, deadline: Deadline) -> Result<()
         deadline.remaining()?;
     }
     Err(Failure::Mismatch(Failure::text(&records.concat())))
-}
-
-fn refusal(code: RCODE) -> Option<Failure> {
-    let word = match code {
-        RCODE::NoError => return None,
-        RCODE::FormatError => "FORMERR",
-        RCODE::ServerFailure => "SERVFAIL",
-        RCODE::NameError => "NXDOMAIN",
-        RCODE::NotImplemented => "NOTIMP",
-        RCODE::Refused => "REFUSED",
-        other => return Some(Failure::Rejected(format!("{other:?}"))),
-    };
-    Some(Failure::Rejected(word.to_owned()))
 }
 
 /// What a record says, as zone files write it (RFC 1035 section 5), without the final dot of names;
@@ -400,7 +360,7 @@ mod tests {
 
     /// A response to `query` with this code and these answers, which are given as bytes: type, data.
     fn response(query: &Query, code: u8, answers: &[(u16, &[u8])]) -> Vec<u8> {
-        let mut bytes = query.message.clone();
+        let mut bytes = query.query.message().to_vec();
         bytes[2] |= 0x80;
         bytes[3] = code;
         bytes[7] = u8::try_from(answers.len()).unwrap();
@@ -438,7 +398,7 @@ mod tests {
         for (kind, code, answers, pattern, expected) in cases {
             let query = Query::numbered(7, "www.Example.org.", kind).unwrap();
             let bytes = response(&query, code, answers);
-            assert!(query.accepts(&bytes));
+            assert!(query.query.accepts(&bytes));
             let pattern = Pattern::new(pattern).unwrap();
             let deadline = Deadline::after(Duration::from_secs(60));
             let outcome = query.records(&bytes).and_then(|it| find(&it, &pattern, deadline));
@@ -458,7 +418,11 @@ mod tests {
             let outcome = query.records(bytes);
             assert!(matches!(outcome, Err(Failure::Protocol(_))), "{outcome:?}");
         }
-        assert!(!query.accepts(&query.message));
-        assert!(!query.accepts(&response(&Query::numbered(8, "a.b", Kind::A).unwrap(), 0, &[])));
+        assert!(!query.query.accepts(query.query.message()));
+        assert!(!query.query.accepts(&response(
+            &Query::numbered(8, "a.b", Kind::A).unwrap(),
+            0,
+            &[]
+        )));
     }
 }

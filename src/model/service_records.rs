@@ -1,10 +1,10 @@
 //! SRV records (RFC 2782), asked of the name servers of `/etc/resolv.conf`: getaddrinfo(3) has none.
 
 use super::resolver::ResolveError;
-use crate::dns::counts_are_possible;
+use crate::dns::{Fault, Query, word_of};
 use resolv_conf::Config;
 use simple_dns::rdata::RData;
-use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE, header_buffer};
+use simple_dns::{PacketFlag, RCODE, TYPE, header_buffer};
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -54,10 +54,9 @@ pub(super) fn look_up(name: &str, resolv_conf: &[u8]) -> Result<Vec<Record>, Res
     let mut last = None;
     for _ in 0..config.attempts.clamp(1, ATTEMPTS) {
         for &server in &servers {
-            let question = Asked::of(name)?;
-            let answer = question.ask(server, Instant::now() + patience);
-            match answer.map_err(|cause| error(server, cause)).and_then(|it| question.records(&it))
-            {
+            let query = question(name)?;
+            let answer = ask(&query, server, Instant::now() + patience);
+            match answer.map_err(|cause| error(server, cause)).and_then(|it| records(&query, &it)) {
                 Ok(Answer::Records(records)) => return Ok(records),
                 Ok(Answer::None(why)) => return Err(ResolveError(why.to_owned())),
                 Err(cause) => last = Some(cause),
@@ -70,8 +69,8 @@ pub(super) fn look_up(name: &str, resolv_conf: &[u8]) -> Result<Vec<Record>, Res
 /// Reads bytes as the answer to a question, for fuzzing.
 #[doc(hidden)]
 pub fn read_answer(bytes: &[u8]) {
-    if let Ok(question) = Asked::numbered(7, "_http._tcp.example.com") {
-        let _ = question.records(bytes);
+    if let Ok(query) = numbered(7, "_http._tcp.example.com") {
+        let _ = records(&query, bytes);
     }
 }
 
@@ -87,119 +86,91 @@ enum Answer {
     None(&'static str),
 }
 
-/// A question, and its bytes.
-struct Asked {
-    id: u16,
-    name: String,
-    message: Vec<u8>,
+/// A question of a random number.
+fn question(name: &str) -> Result<Query, ResolveError> {
+    let mut id = [0; 2];
+    openssl::rand::rand_bytes(&mut id).map_err(|cause| error("no random bytes", cause))?;
+    numbered(u16::from_be_bytes(id), name)
 }
 
-impl Asked {
-    fn of(name: &str) -> Result<Self, ResolveError> {
-        let mut id = [0; 2];
-        openssl::rand::rand_bytes(&mut id).map_err(|cause| error("no random bytes", cause))?;
-        Self::numbered(u16::from_be_bytes(id), name)
-    }
+fn numbered(id: u16, name: &str) -> Result<Query, ResolveError> {
+    let query = Query::numbered(id, name.trim_end_matches('.'), TYPE::SRV);
+    query.map_err(|_| ResolveError("not a domain name".to_owned()))
+}
 
-    fn numbered(id: u16, written: &str) -> Result<Self, ResolveError> {
-        let no_name = |_| ResolveError("not a domain name".to_owned());
-        let mut packet = Packet::new_query(id);
-        packet.set_flags(PacketFlag::RECURSION_DESIRED);
-        let name = Name::new(written.trim_end_matches('.')).map_err(no_name)?;
-        let text = name.to_string();
-        packet.questions.push(Question::new(name, QTYPE::TYPE(TYPE::SRV), CLASS::IN.into(), false));
-        let message = packet.build_bytes_vec().map_err(no_name)?;
-        Ok(Self { id, name: text, message })
+/// Over TCP if the answer does not fit into a datagram.
+fn ask(query: &Query, server: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
+    let answer = by_udp(query, server, deadline)?;
+    match header_buffer::has_flags(&answer, PacketFlag::TRUNCATION) {
+        Ok(true) => by_tcp(query, server, deadline),
+        _ => Ok(answer),
     }
+}
 
-    /// Over TCP if the answer does not fit into a datagram.
-    fn ask(&self, server: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
-        let answer = self.by_udp(server, deadline)?;
-        match header_buffer::has_flags(&answer, PacketFlag::TRUNCATION) {
-            Ok(true) => self.by_tcp(server, deadline),
-            _ => Ok(answer),
+fn by_udp(query: &Query, server: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
+    let any: SocketAddr = match server {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0; 16], 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(server)?;
+    socket.send(query.message())?;
+    let mut buffer = [0; 4096];
+    loop {
+        socket.set_read_timeout(Some(left(deadline)?))?;
+        let length = socket.recv(&mut buffer)?;
+        // What answers another question is not for us.
+        if query.accepts(&buffer[..length]) {
+            return Ok(buffer[..length].to_vec());
         }
     }
+}
 
-    fn by_udp(&self, server: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
-        let any: SocketAddr = match server {
-            SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-            SocketAddr::V6(_) => ([0; 16], 0).into(),
-        };
-        let socket = UdpSocket::bind(any)?;
-        socket.connect(server)?;
-        socket.send(&self.message)?;
-        let mut buffer = [0; 4096];
-        loop {
-            socket.set_read_timeout(Some(left(deadline)?))?;
-            let length = socket.recv(&mut buffer)?;
-            // What answers another question is not for us.
-            if self.is_answered_by(&buffer[..length]) {
-                return Ok(buffer[..length].to_vec());
-            }
-        }
+fn by_tcp(query: &Query, server: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&server, left(deadline)?)?;
+    stream.set_write_timeout(Some(left(deadline)?))?;
+    stream.write_all(&query.framed())?;
+    let mut length = [0; 2];
+    read_all(&mut stream, &mut length, deadline)?;
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    read_all(&mut stream, &mut answer, deadline)?;
+    match query.accepts(&answer) {
+        true => Ok(answer),
+        false => Err(io::Error::other("not an answer to the question")),
     }
+}
 
-    fn by_tcp(&self, server: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&server, left(deadline)?)?;
-        stream.set_write_timeout(Some(left(deadline)?))?;
-        let length = u16::try_from(self.message.len()).unwrap_or(u16::MAX);
-        stream.write_all(&[&length.to_be_bytes(), self.message.as_slice()].concat())?;
-        let mut length = [0; 2];
-        read_all(&mut stream, &mut length, deadline)?;
-        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-        read_all(&mut stream, &mut answer, deadline)?;
-        match self.is_answered_by(&answer) {
-            true => Ok(answer),
-            false => Err(io::Error::other("not an answer to the question")),
-        }
-    }
-
-    fn is_answered_by(&self, bytes: &[u8]) -> bool {
-        header_buffer::id(bytes) == Ok(self.id)
-            && header_buffer::has_flags(bytes, PacketFlag::RESPONSE) == Ok(true)
-    }
-
-    fn records(&self, bytes: &[u8]) -> Result<Answer, ResolveError> {
-        let malformed = || ResolveError("not a DNS message".to_owned());
-        if !counts_are_possible(bytes) {
-            return Err(malformed());
-        }
-        let packet = Packet::parse(bytes).map_err(|_| malformed())?;
-        match packet.rcode() {
-            RCODE::NoError => {}
-            RCODE::NameError => return Ok(Answer::None("no such name")),
-            other => return Err(ResolveError(format!("{other:?}"))),
-        }
-        let is_it = |question: &Question<'_>| {
-            question.qname.to_string().eq_ignore_ascii_case(&self.name)
-                && question.qtype == QTYPE::TYPE(TYPE::SRV)
-        };
-        if !packet.questions.iter().all(is_it) || packet.questions.is_empty() {
+fn records(query: &Query, bytes: &[u8]) -> Result<Answer, ResolveError> {
+    let packet = match query.answer(bytes) {
+        Ok(packet) => packet,
+        Err(Fault::Refused(RCODE::NameError)) => return Ok(Answer::None("no such name")),
+        Err(Fault::Refused(code)) => return Err(ResolveError(word_of(code))),
+        Err(Fault::AnotherQuestion) => {
             return Err(ResolveError("not an answer to the question".to_owned()));
         }
-        let found = packet.answers.iter().filter_map(|record| match &record.rdata {
-            RData::SRV(srv) => {
-                let (target, port, weight) = (srv.target.to_string(), srv.port, srv.weight);
-                Some((srv.priority, Record { target, port, weight }))
-            }
-            _ => None,
-        });
-        let found: Vec<(u16, Record)> = found.collect();
-        let Some(first) = found.iter().map(|(priority, _)| *priority).min() else {
-            return Ok(Answer::None("no SRV record"));
-        };
-        let records = found.into_iter().filter(|(priority, _)| *priority == first);
-        let mut records: Vec<Record> = records.map(|(_, record)| record).collect();
-        if records.iter().all(|record| record.target.trim_matches('.').is_empty()) {
-            return Ok(Answer::None("the service is said not to be offered"));
+        Err(Fault::Malformed) => return Err(ResolveError("not a DNS message".to_owned())),
+    };
+    let found = packet.answers.iter().filter_map(|record| match &record.rdata {
+        RData::SRV(srv) => {
+            let (target, port, weight) = (srv.target.to_string(), srv.port, srv.weight);
+            Some((srv.priority, Record { target, port, weight }))
         }
-        if records.len() > RECORDS {
-            return Ok(Answer::None("too many SRV records"));
-        }
-        records.sort_unstable();
-        Ok(Answer::Records(records))
+        _ => None,
+    });
+    let found: Vec<(u16, Record)> = found.collect();
+    let Some(first) = found.iter().map(|(priority, _)| *priority).min() else {
+        return Ok(Answer::None("no SRV record"));
+    };
+    let records = found.into_iter().filter(|(priority, _)| *priority == first);
+    let mut records: Vec<Record> = records.map(|(_, record)| record).collect();
+    if records.iter().all(|record| record.target.trim_matches('.').is_empty()) {
+        return Ok(Answer::None("the service is said not to be offered"));
     }
+    if records.len() > RECORDS {
+        return Ok(Answer::None("too many SRV records"));
+    }
+    records.sort_unstable();
+    Ok(Answer::Records(records))
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {
@@ -223,21 +194,21 @@ fn read_all(stream: &mut TcpStream, mut buffer: &mut [u8], deadline: Instant) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use simple_dns::ResourceRecord;
     use simple_dns::rdata::SRV;
+    use simple_dns::{CLASS, Name, Packet, ResourceRecord};
 
     const NAME: &str = "_http._tcp.example.com";
 
-    fn question() -> Asked {
-        Asked::numbered(7, NAME).unwrap()
+    fn query() -> Query {
+        numbered(7, NAME).unwrap()
     }
 
     /// An answer with these records: priority, weight, port, target.
     fn answer(records: &[(u16, u16, u16, &'static str)]) -> Vec<u8> {
-        let asked = question();
-        let query = Packet::parse(&asked.message).unwrap();
+        let asked = query();
+        let asked = Packet::parse(asked.message()).unwrap();
         let mut packet = Packet::new_reply(7);
-        packet.questions.clone_from(&query.questions);
+        packet.questions.clone_from(&asked.questions);
         for &(priority, weight, port, target) in records {
             let srv = SRV { priority, weight, port, target: Name::new_unchecked(target) };
             let name = Name::new_unchecked(NAME);
@@ -253,32 +224,31 @@ mod tests {
             (10, 5, 8080, "two.example.com"),
             (10, 0, 8080, "one.example.com"),
         ]);
-        let asked = question();
-        assert!(asked.is_answered_by(&bytes));
+        assert!(query().accepts(&bytes));
         let record = |target: &str, weight| Record { target: target.into(), port: 8080, weight };
         let expected = vec![record("one.example.com", 0), record("two.example.com", 5)];
-        assert_eq!(asked.records(&bytes).unwrap(), Answer::Records(expected));
+        assert_eq!(records(&query(), &bytes).unwrap(), Answer::Records(expected));
     }
 
     #[test]
     fn a_service_that_is_not_offered_has_no_servers() {
         assert_eq!(
-            question().records(&answer(&[(0, 0, 0, "")])).unwrap(),
+            records(&query(), &answer(&[(0, 0, 0, "")])).unwrap(),
             Answer::None("the service is said not to be offered")
         );
-        assert_eq!(question().records(&answer(&[])).unwrap(), Answer::None("no SRV record"));
+        assert_eq!(records(&query(), &answer(&[])).unwrap(), Answer::None("no SRV record"));
     }
 
     #[test]
     fn whatever_bytes_come_are_an_error_at_most() {
         let whole = answer(&[(1, 1, 80, "one.example.com")]);
         for length in 0..whole.len() {
-            let _ = question().records(&whole[..length]);
+            let _ = records(&query(), &whole[..length]);
         }
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0xff;
-            let _ = question().records(&bytes);
+            let _ = records(&query(), &bytes);
         }
     }
 
@@ -319,7 +289,7 @@ mod tests {
             stream.write_all(&whole).unwrap();
         });
         let deadline = Instant::now() + Duration::from_secs(30);
-        assert_eq!(question().ask(server, deadline).unwrap(), expected);
+        assert_eq!(ask(&query(), server, deadline).unwrap(), expected);
         thread.join().unwrap();
     }
 }
